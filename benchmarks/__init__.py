@@ -1,0 +1,1 @@
+"""Speed and accuracy runs: scripts and their recorded results."""

@@ -1,0 +1,6 @@
+"""``python -m altercell``."""
+
+from altercell.cli import main
+
+if __name__ == "__main__":
+    main()

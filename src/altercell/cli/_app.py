@@ -1,0 +1,115 @@
+"""The commands. Heavy imports wait until a command runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from altercell.errors import AltercellError
+
+app = typer.Typer(name="altercell", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+errors = Console(stderr=True)
+
+USAGE_ERROR = 2
+
+
+@app.callback()
+def root(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the library logs.")] = False) -> None:
+    """Predict how single cells respond to a perturbation."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+
+
+def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn an error of altercell, or of a file, into one line and exit code 2.
+
+    Parameters
+    ----------
+    command
+        A command of the app.
+    """
+
+    @functools.wraps(command)
+    def _run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (AltercellError, OSError) as error:
+            errors.print(f"[bold red]error:[/] {' '.join(str(error).split())}", highlight=False, soft_wrap=True)
+            raise typer.Exit(USAGE_ERROR) from error
+
+    return _run
+
+
+@app.command()
+@plain_errors
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the cells, the table and the plots.")] = Path("altercell-demo"),
+    max_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training cells, at most.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the simulator and of the training.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
+) -> None:
+    """Predict a held-out response on simulated cells, and show how much to believe it (about a minute)."""
+    from altercell.cli import _demo
+
+    _demo.run(out=out, max_epochs=max_epochs, seed=seed, overwrite=overwrite, console=console)
+
+
+@app.command()
+@plain_errors
+def predict(
+    data: Annotated[Path, typer.Argument(help="An .h5ad file with counts, or log data, in X.")],
+    source: Annotated[str, typer.Option(help="Condition to predict from, e.g. control.")],
+    target: Annotated[str, typer.Option(help="Condition to predict, e.g. stimulated.")],
+    hold_out: Annotated[
+        list[str], typer.Option("--hold-out", help="Label to hold out; may be repeated; 'all' for each in turn.")
+    ],
+    batch_key: Annotated[str, typer.Option("--batch-key", help="Column of obs with the condition.")] = "condition",
+    labels_key: Annotated[str, typer.Option("--labels-key", help="Column of obs with the cell type.")] = "cell_type",
+    layer: Annotated[str | None, typer.Option(help="Layer to read in place of X.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for models, cells, tables and plots.")] = Path("altercell-predict"),
+    n_genes: Annotated[int, typer.Option(min=2, help="Number of variable genes, chosen on training cells.")] = 2_000,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    max_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training cells, at most.")] = 100,
+    batch_size: Annotated[int, typer.Option(min=2, help="Cells a training step.")] = 32,
+    min_cells: Annotated[int, typer.Option(min=2, help="With 'all': least cells of a label in each condition.")] = 20,
+    n_cells: Annotated[int, typer.Option(min=10, help="Cells an arm in the metrics of distributions.")] = 200,
+    n_trees: Annotated[int, typer.Option(min=1, help="Trees of the random forest test.")] = 1_000,
+    resume: Annotated[bool, typer.Option(help="Go on in the folder of a run that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
+) -> None:
+    """Predict held-out cells of a file with ScGen, beside every baseline and the ceiling."""
+    from altercell.cli import _predict
+
+    _predict.run(
+        data,
+        _predict.Settings(
+            source=source,
+            target=target,
+            hold_out=hold_out,
+            batch_key=batch_key,
+            labels_key=labels_key,
+            layer=layer,
+            n_genes=n_genes,
+            seeds=seeds,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            min_cells=min_cells,
+            n_cells=n_cells,
+            n_trees=n_trees,
+        ),
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        console=console,
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,39 @@
+"""The files of one held-out label: predicted cells, model, plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from altercell import pl
+from altercell.benchmark import Piece
+from altercell.cli._output import file_name
+
+
+def write_piece(piece: Piece, folder: Path) -> None:
+    """Write the predicted cells, the model and the plots of a trained model.
+
+    Parameters
+    ----------
+    piece
+        The model on one split.
+    folder
+        Where to; a folder of the label's name is made in it.
+    """
+    place = folder / file_name(piece.split.label)
+    place.mkdir(parents=True, exist_ok=True)
+    piece.pred.write_h5ad(place / "predicted.h5ad")
+    piece.model.save(place / "model", overwrite=True)
+    split = piece.split
+    figures = {
+        "gene_means": lambda: pl.gene_means(piece.pred, split.real, control=split.control),
+        "gene_variances": lambda: pl.gene_variances(piece.pred, split.real, control=split.control),
+        "training": lambda: pl.training(piece.model),
+    }
+    for name, draw in figures.items():
+        axes = draw()
+        figure = np.ravel(axes)[0].get_figure(root=True)
+        figure.savefig(place / f"{name}.png", dpi=150, bbox_inches="tight")
+        plt.close(figure)

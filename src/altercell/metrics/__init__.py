@@ -1,0 +1,37 @@
+"""Scores of predicted and generated cells: pure functions with their formulas, and one table of them all."""
+
+from __future__ import annotations
+
+from altercell.metrics._ceiling import ceiling, subsample_spread
+from altercell.metrics._distances import edistance, mmd, wasserstein_pcs
+from altercell.metrics._evaluate import evaluate, metric_names
+from altercell.metrics._forest import forest_auc
+from altercell.metrics._genes import de_genes, genes_differ, negative_share, per_gene_test, zero_share
+from altercell.metrics._means import direction, mse, pearson_delta, pearson_r2, r2, top_overlap
+from altercell.metrics._perturbation_rank import perturbation_rank
+from altercell.metrics._variances import variance_log_ratio, variance_pearson_r2
+
+__all__ = [
+    "ceiling",
+    "de_genes",
+    "direction",
+    "edistance",
+    "evaluate",
+    "forest_auc",
+    "genes_differ",
+    "metric_names",
+    "mmd",
+    "mse",
+    "negative_share",
+    "pearson_delta",
+    "pearson_r2",
+    "per_gene_test",
+    "perturbation_rank",
+    "r2",
+    "subsample_spread",
+    "top_overlap",
+    "variance_log_ratio",
+    "variance_pearson_r2",
+    "wasserstein_pcs",
+    "zero_share",
+]

@@ -1,0 +1,113 @@
+"""What real cells score against real cells, and how far a score moves with the cells drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from altercell.errors import DataError
+from altercell.metrics._evaluate import chosen_metrics, compare, score
+
+# Those that need means alone, and are computed a hundred times in a moment.
+_OF_MEANS = ("pearson_r2", "r2", "mse", "pearson_delta")
+
+
+def ceiling(
+    real: AnnData,
+    control: AnnData,
+    *,
+    metrics: Iterable[str] | None = None,
+    n_top: int = 100,
+    seed: int = 0,
+    **kwargs: Any,
+) -> pd.DataFrame:
+    """Score one random half of the real cells against the other: the best that a prediction can be expected to reach.
+
+    An arm has half as many cells as there are, so its noise is somewhat larger than that of a prediction scored against
+    all of them. Principal components are fitted on both halves.
+
+    Parameters
+    ----------
+    real
+        Measured perturbed cells, at least 4: (n_real, n_genes).
+    control
+        Control cells of the same type: (n_control, n_genes).
+    metrics, n_top
+        As in :func:`evaluate`.
+    seed
+        Of the halves, and of everything random in :func:`evaluate`.
+    **kwargs
+        `truth_control`, `n_cells`, `n_trees` and `n_jobs` of :func:`evaluate`.
+
+    Returns
+    -------
+    The table of :func:`evaluate`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 4 real cells.
+    """
+    if real.n_obs < 4:
+        raise DataError(f"two halves of the real cells need 4 cells or more; there are {real.n_obs}")
+    names = chosen_metrics(metrics, n_top)
+    order = np.random.default_rng([seed, 3]).permutation(real.n_obs)
+    first, second = (real[np.sort(half)] for half in np.array_split(order, 2))
+    # The halves are no predictions from control cells, whatever their names look like.
+    return score(compare(first, second, control, basis=real, paired=False, n_top=n_top, seed=seed, **kwargs), names)
+
+
+def subsample_spread(
+    pred: AnnData,
+    real: AnnData,
+    control: AnnData,
+    *,
+    truth_control: AnnData | None = None,
+    n: int = 100,
+    size: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Mean and standard deviation of the scores of means over random subsamples of cells, the papers' error bars.
+
+    Each time `size` predicted and `size` real cells are drawn without replacement, and the control cells are split anew
+    into halves as in :func:`evaluate`. This is the spread over cells, given one trained model; the spread over seeds of
+    training is another, and usually larger.
+
+    Parameters
+    ----------
+    pred, real, control, truth_control
+        As in :func:`evaluate`.
+    n
+        Number of subsamples.
+    size
+        Cells an arm in each, at most all of them; None takes half of each arm.
+    seed
+        Of the subsamples and of the halves.
+
+    Returns
+    -------
+    A frame indexed by ``metric`` (`pearson_r2`, `r2`, `mse`, `pearson_delta`, all genes), with the columns ``mean`` and
+    ``std`` (with n - 1).
+    """
+    whole = compare(pred, real, control, truth_control=truth_control)
+    rng = np.random.default_rng([seed, 4])
+    values = []
+    for _ in range(n):
+        drawn = [
+            np.sort(rng.permutation(n_cells)[: n_cells // 2 if size is None else size])
+            for n_cells in (pred.n_obs, real.n_obs)
+        ]
+        sample = replace(
+            whole,
+            pred=whole.pred[drawn[0]],
+            real=whole.real[drawn[1]],
+            pred_names=None if whole.pred_names is None else whole.pred_names[drawn[0]],
+            seed=int(rng.integers(2**31)),
+        )
+        values.append(score(sample, _OF_MEANS)["value"])
+    return pd.concat(values, axis=1).agg(["mean", "std"], axis=1)

@@ -1,0 +1,28 @@
+"""What all models share: the verbs, the data as a model reads them, safe files, latent arithmetic."""
+
+from altercell.models.base._answer import answer
+from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weighting
+from altercell.models.base._cells import Cells
+from altercell.models.base._generative import GenerativeModel
+from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
+from altercell.models.base._model import AltercellModel
+from altercell.models.base._response import Request, ResponseModel
+from altercell.models.base._schema import Schema
+from altercell.models.base._training import TrainingMixin
+
+__all__ = [
+    "INFERENCE_BATCH",
+    "Along",
+    "AltercellModel",
+    "Cells",
+    "GenerativeModel",
+    "LatentArithmetic",
+    "LatentModel",
+    "Request",
+    "ResponseModel",
+    "Schema",
+    "TrainingMixin",
+    "Types",
+    "Weighting",
+    "answer",
+]

@@ -1,0 +1,197 @@
+"""Latent arithmetic: the difference of two groups' latent means, weighted so that cell numbers do not bias it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from altercell.errors import DataError, GroupError, NotTrainedError, listing
+
+if TYPE_CHECKING:
+    from altercell.models.base._model import AltercellModel as Base
+else:
+    Base = object
+
+Along = Literal["condition", "label"]
+Weighting = Literal["balanced", "unbalanced", "resampled"]
+Types = Literal["all", "shared"] | Iterable[Any]
+
+
+class LatentArithmetic(Base):
+    r"""Differences of latent means, along conditions or along labels, for a model with group means.
+
+    Notation: :math:`\bar z_{ck}` is the mean of :math:`E[z \mid x]` over the :math:`n_{ck}` training cells of
+    condition :math:`c` and cell type :math:`k`.
+    """
+
+    def get_delta(
+        self,
+        source: object,
+        target: object,
+        *,
+        along: Along = "condition",
+        weighting: Weighting = "balanced",
+        types: Types = "shared",
+        nearest: int | None = None,
+        nearest_to: object | None = None,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        r"""Return the latent difference between two conditions, or between two labels.
+
+        With ``weighting="balanced"`` it is
+
+        .. math::
+
+            \delta = \frac{1}{|K_t|} \sum_{k \in K_t} \bar z_{tk} - \frac{1}{|K_s|} \sum_{k \in K_s} \bar z_{sk},
+
+        where :math:`K_c` are the types with cells in condition :math:`c`: the exact expectation of scGen's resampling
+        of every type to the largest one's size :cite:p:`Lotfollahi2019`.
+
+        Parameters
+        ----------
+        source, target
+            The two groups: conditions, or labels with ``along="label"``.
+        along
+            What `source` and `target` are. Along labels, the conditions take the part of the types.
+        weighting
+            One of
+
+            * ``"balanced"``: every type counts alike (the paper's delta, without its randomness);
+            * ``"unbalanced"``: every cell counts alike (the paper's biased delta);
+            * ``"resampled"``: the paper's random resampling itself; needs the training cells.
+        types
+            Types that enter: ``"shared"`` (those with cells in both groups), ``"all"`` (the paper: in each group all
+            that it has), or names. With a held-out type the paper's way puts that type into the source mean and not
+            into the target mean, so that a difference of types enters the delta; ``"shared"``, our default, does not.
+        nearest
+            Of these, only so many whose source means are nearest (Euclidean) to that of the type `nearest_to`.
+        nearest_to
+            The type that is asked for; it never enters itself when `nearest` is given.
+        seed
+            Seed of the resampling.
+
+        Returns
+        -------
+        The difference, float32 of shape ``(n_latent,)``.
+
+        Raises
+        ------
+        GroupError
+            An unknown group or type, or no type left with cells on both sides.
+        """
+        self._check_trained()
+        if weighting not in get_args(Weighting):
+            raise DataError(f"weighting='{weighting}' is unknown; there are {listing(get_args(Weighting))}")
+        means, sizes, start, end = self._axis(source, target, along)
+        chosen = self._chosen_types(sizes, start, end, types, along)
+        if nearest is not None:
+            chosen = self._nearest_types(means, sizes, start, end, chosen, nearest, nearest_to, along)
+        sides = []
+        for group, name in ((start, source), (end, target)):
+            there = chosen[sizes[group, chosen] > 0]
+            if len(there) == 0:
+                raise GroupError(
+                    f"no training cell of '{name}' is of the types that enter the delta; choose others with types="
+                )
+            weights = np.ones(len(there)) if weighting == "balanced" else sizes[group, there].astype(float)
+            sides.append(weights @ means[group, there] / weights.sum())
+        if weighting == "resampled":
+            return self._resampled_delta(start, end, chosen, along, seed)
+        return (sides[1] - sides[0]).astype(np.float32)
+
+    def group_means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the latent means of the training cells by condition and label, and the numbers of cells.
+
+        Returns
+        -------
+        Means, float64 of shape ``(n_conditions, n_labels, n_latent)``, and sizes of shape ``(n_conditions, n_labels)``.
+        """
+        self._check_trained()
+        module = self.module
+        return module.latent_means.cpu().numpy().astype(np.float64), module.group_sizes.cpu().numpy().astype(np.int64)
+
+    def _axis(self, source: object, target: object, along: Along) -> tuple[np.ndarray, np.ndarray, int, int]:
+        means, sizes = self.group_means()
+        if along == "condition":
+            return (
+                means,
+                sizes,
+                self.schema.condition_code(source, "source"),
+                self.schema.condition_code(target, "target"),
+            )
+        if along == "label":
+            codes = self.schema.label_code(source, "source"), self.schema.label_code(target, "target")
+            return means.transpose(1, 0, 2), sizes.T, *codes
+        raise DataError(f"along='{along}' is unknown; there are {listing(get_args(Along))}")
+
+    def _type_names(self, along: Along) -> np.ndarray:
+        return self.schema.labels if along == "condition" else self.schema.conditions
+
+    def _chosen_types(self, sizes: np.ndarray, start: int, end: int, types: Types, along: Along) -> np.ndarray:
+        if isinstance(types, str) and types == "all":
+            return np.flatnonzero((sizes[start] > 0) | (sizes[end] > 0))
+        shared = np.flatnonzero((sizes[start] > 0) & (sizes[end] > 0))
+        if isinstance(types, str) and types == "shared":
+            if len(shared) == 0:
+                raise GroupError("no type has training cells on both sides; types='all' uses what each side has")
+            return shared
+        names = self._type_names(along)
+        wanted = [types] if isinstance(types, str) else list(types)
+        code = self.schema.label_code if along == "condition" else self.schema.condition_code
+        codes = np.unique(np.asarray([code(name, "types") for name in wanted], dtype=np.int64))
+        absent = [names[k] for k in codes if k not in shared]
+        if absent:
+            raise GroupError(
+                f"types={listing(absent)} have no training cells on one side; there are {listing(names[shared])}"
+            )
+        return codes
+
+    def _nearest_types(
+        self,
+        means: np.ndarray,
+        sizes: np.ndarray,
+        start: int,
+        end: int,
+        chosen: np.ndarray,
+        nearest: int,
+        to: object,
+        along: Along,
+    ) -> np.ndarray:
+        if to is None or nearest < 1:
+            raise DataError("nearest= takes a number of types, at least 1, and nearest_to= the type to be near to")
+        code = (self.schema.label_code if along == "condition" else self.schema.condition_code)(to, "nearest_to")
+        if sizes[start, code] == 0:
+            raise GroupError(f"nearest_to='{to}' has no training cells in the source, so nothing is near to it")
+        both = chosen[(sizes[start, chosen] > 0) & (sizes[end, chosen] > 0) & (chosen != code)]
+        distance = np.linalg.norm(means[start, both] - means[start, code], axis=1)
+        return both[np.argsort(distance, kind="stable")[:nearest]]
+
+    def _resampled_delta(self, start: int, end: int, chosen: np.ndarray, along: Along, seed: int | None) -> np.ndarray:
+        if self.adata is None:
+            raise NotTrainedError(
+                "weighting='resampled' draws from the training cells, and this model has none; give load() an adata="
+            )
+        rng = np.random.default_rng(seed)
+        data = self.adata
+        first, second = self.schema.condition_codes(data), self.schema.cell_label_codes(data)
+        group, kind = (first, second) if along == "condition" else (second, first)
+        drawn = [_balanced_rows(group == side, kind, chosen, rng) for side in (start, end)]
+        n_cells = min(map(len, drawn))
+        # The larger condition is cut to the smaller one's size (Supplemental Note 1.3).
+        rows = [rng.choice(side, n_cells, replace=False) for side in drawn]
+        used, back = np.unique(np.concatenate(rows), return_inverse=True)
+        latent = self.get_latent_representation(indices=used).astype(np.float64)[back]
+        return (latent[n_cells:].mean(0) - latent[:n_cells].mean(0)).astype(np.float32)
+
+
+def _balanced_rows(member: np.ndarray, kind: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw every type's cells, with replacement, to the size of the largest type."""
+    groups = [rows for code in chosen if len(rows := np.flatnonzero(member & (kind == code)))]
+    if not groups:
+        raise GroupError(
+            "weighting='resampled' found no cell to draw from in the AnnData that is attached to the model"
+        )
+    largest = max(map(len, groups))
+    return np.concatenate([rng.choice(rows, largest) for rows in groups])

@@ -1,0 +1,257 @@
+"""The verb `predict`: what cells of one condition would look like under another."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from altercell import __version__
+from altercell.errors import GroupError, listing
+from altercell.models.base._answer import answer
+from altercell.models.base._cells import Cells, check_batch_size
+from altercell.models.base._latent import INFERENCE_BATCH
+
+if TYPE_CHECKING:
+    from altercell.models.base._model import AltercellModel as Base
+else:
+    Base = object
+
+FEW_CELLS = 20
+FEW_TYPES = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `predict` was asked, in codes.
+
+    Attributes
+    ----------
+    source, target
+        Codes of the conditions.
+    label_codes
+        Code of every asked cell's label, shape ``(n_cells,)``; -1 where training has not seen it.
+    batch_size
+        Cells a batch.
+    seed
+        Seed in use.
+    """
+
+    source: int
+    target: int
+    label_codes: np.ndarray
+    batch_size: int
+    seed: int
+
+
+class ResponseModel(ABC, Base):
+    """A model that predicts how cells respond to a change of condition."""
+
+    _needs_conditions: ClassVar[bool] = True
+    #: Whether the answer depends on the seed; only then is the seed recorded.
+    _random_response: ClassVar[bool] = False
+
+    def predict(
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        source: object,
+        target: object,
+        labels: object | Sequence[object] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        seed: int | None = None,
+        path: str | Path | None = None,
+        **options: Any,
+    ) -> AnnData:
+        """Predict what cells of condition `source` would look like under condition `target`.
+
+        Parameters
+        ----------
+        adata
+            Cells to start from; their genes are aligned by name. None for the registered ones.
+        source
+            Condition of the cells to start from, a value of ``obs[batch_key]``.
+        target
+            Condition to predict, one that training has seen.
+        labels
+            Cell type or types to start from; None for all. A type that training has not seen is fine.
+        indices
+            Row numbers or a mask; only these cells are considered.
+        batch_size
+            Cells a batch.
+        seed
+            Seed, for models whose prediction is random.
+        path
+            An ``.h5ad`` file to write to as the cells come; the answer is then backed by it, and memory holds one
+            batch.
+        **options
+            Further options of the model; see its own ``predict``.
+
+        Returns
+        -------
+        One predicted cell for each source cell: its obs and obs_names, ``obs[batch_key]`` set to `target`, the genes in
+        the model's order, and in ``uns["altercell"]`` how it was made and, under ``trust``, when not to believe it.
+
+        Raises
+        ------
+        GroupError
+            `source` equals `target`, an unknown condition or label, or no such cells.
+        KeyNotFoundError
+            `adata` lacks the column of conditions.
+        """
+        self._check_trained()
+        if source == target:
+            raise GroupError(f"source and target are both '{source}'; there is nothing to predict")
+        source_code, target_code = (
+            self.schema.condition_code(source, "source"),
+            self.schema.condition_code(target, "target"),
+        )
+        self._check_seen(source=source_code, target=target_code)
+        batch = check_batch_size(INFERENCE_BATCH if batch_size is None else batch_size)
+        wanted = label_list(labels)
+        cells = self._source_cells(adata, source, wanted, indices)
+        label_codes = self.schema.cell_label_codes(cells.data)[cells.rows]
+        with self._inference(seed) as used:
+            request = Request(source_code, target_code, label_codes, batch, used)
+            obs = cells.obs()
+            obs[self.schema.batch_key] = pd.Categorical([target] * len(obs), categories=list(self.schema.conditions))
+            provenance = {
+                "model": type(self).__name__,
+                "verb": "predict",
+                "version": __version__,
+                "source": str(source),
+                "target": str(target),
+                "labels": [str(label) for label in wanted or self._labels_of(cells)],
+                "batch_key": self.schema.batch_key,
+                "labels_key": self.schema.labels_key,
+                "space": self._answer_space(**options),
+                "seed": used if self._reads_seed(**options) else None,
+                "arguments": self._arguments_in_words(),
+                "options": ", ".join(f"{key}={_short(value)}" for key, value in options.items() if value is not None)
+                or None,
+                "trust": self._doubts(cells, request, **options),
+            }
+            return answer(self._respond(cells, request, **options), obs, cells.var(), provenance, path)
+
+    def _arguments_in_words(self) -> str | None:
+        given = self._constructor_arguments() if hasattr(self, "init_params_") else {}
+        return ", ".join(f"{key}={value}" for key, value in given.items()) or None
+
+    @abstractmethod
+    def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[Any]:
+        """Yield the predicted cells by blocks of rows, in order, dense or CSR."""
+
+    def _answer_space(self, **options: Any) -> str:
+        return self.space
+
+    def _reads_seed(self, **options: Any) -> bool:
+        return self._random_response
+
+    def _doubts(self, cells: Cells, request: Request, **options: Any) -> list[str]:
+        """Return the reasons not to trust the answer, each a sentence."""
+        doubts = []
+        if len(cells) < FEW_CELLS:
+            doubts.append(f"only {len(cells)} source cells")
+        sizes = self._group_sizes()
+        informative = int(((sizes[request.source] > 0) & (sizes[request.target] > 0)).sum())
+        if self.schema.labels_key is not None and informative < FEW_TYPES:
+            doubts.append(
+                f"only {informative} cell types were seen in both conditions; a response that differs between "
+                "types cannot be learnt"
+            )
+        known = np.unique(request.label_codes[request.label_codes >= 0])
+        if self.schema.labels_key is not None and (sizes[request.target, known] > 0).any():
+            doubts.append(
+                "training held cells of an asked type under the target condition: a score against them is not that of "
+                "a held-out prediction"
+            )
+        unseen = request.label_codes < 0
+        if self.schema.labels_key is not None and unseen.any():
+            doubts.append(f"{int(unseen.sum())} cells are of a type that training has not seen")
+        return doubts
+
+    @abstractmethod
+    def _group_sizes(self) -> np.ndarray:
+        """Return how many training cells each (condition, label) has, shape (n_conditions, n_labels)."""
+
+    def _check_seen(self, **codes: int) -> None:
+        seen = self._group_sizes().sum(axis=1) > 0
+        for argument, code in codes.items():
+            # A category can be registered without a cell in it.
+            if not seen[code]:
+                raise GroupError(
+                    f"{argument}='{self.schema.conditions[code]}' has no training cell; there are "
+                    f"{listing(self.schema.conditions[seen])}"
+                )
+
+    def _labels_of(self, cells: Cells) -> list[object]:
+        key = self.schema.labels_key
+        if key is None or key not in cells.adata.obs:
+            return []
+        return list(pd.unique(cells.adata.obs[key].iloc[cells.rows]))
+
+    def _source_cells(
+        self,
+        adata: AnnData | MuData | None,
+        source: object,
+        labels: list[object] | None,
+        rows: Sequence[int] | np.ndarray | None,
+    ) -> Cells:
+        """Return the cells of condition `source` and of the labels, or say which there are."""
+        cells = self._predict_cells(adata, rows)
+        schema = self.schema
+        conditions = schema.column(cells.data, str(schema.batch_key), "batch_key").iloc[cells.rows]
+        keep = np.array(conditions == source)
+        if labels is not None:
+            if schema.labels_key is None:
+                raise GroupError("labels were given, but the model was set up without labels_key")
+            column = schema.column(cells.data, schema.labels_key, "labels_key").iloc[cells.rows]
+            missing = [label for label in labels if not np.asarray((column == label) & keep).any()]
+            if missing:
+                there = pd.unique(column[keep])
+                raise GroupError(
+                    f"no cell of condition '{source}' has {schema.labels_key} {listing(missing)}; there are "
+                    f"{listing(there, 12)}"
+                )
+            keep &= np.asarray(column.isin(labels))
+        if not keep.any():
+            raise GroupError(f"no cell has {schema.batch_key} '{source}'; there are {listing(pd.unique(conditions))}")
+        cells.rows = cells.rows[keep]
+        return cells
+
+    def _predict_cells(self, adata: AnnData | MuData | None, rows: Sequence[int] | np.ndarray | None) -> Cells:
+        return self.cells(adata, rows)
+
+
+def label_list(labels: object | Sequence[object] | None) -> list[object] | None:
+    """Return one label or several as a list; None for None.
+
+    Parameters
+    ----------
+    labels
+        A label, or several.
+
+    Raises
+    ------
+    GroupError
+        The sequence is empty.
+    """
+    if labels is None:
+        return None
+    several = isinstance(labels, Sequence | np.ndarray | pd.Index | pd.Series) and not isinstance(labels, str)
+    listed = list(labels) if several else [labels]  # type: ignore[call-overload]
+    if not listed:
+        raise GroupError("labels is empty; give at least one, or None for all")
+    return listed
+
+
+def _short(value: Any) -> str:
+    return "given" if isinstance(value, np.ndarray) else str(value)

@@ -1,0 +1,246 @@
+"""`train` of the models that learn by gradient descent: Lightning, through scvi-tools' trainer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch import LightningDataModule
+from scvi.train import TrainRunner
+
+from altercell._random import isolated_rng
+from altercell.errors import DataError, NotTrainedError
+from altercell.models.base._cells import Cells
+from altercell.train import BestWeights, CellDataModule, ResumeFile, TrainingPlan, split_cells
+
+if TYPE_CHECKING:
+    from altercell.models.base._model import AltercellModel as Base
+else:
+    Base = object
+
+logger = logging.getLogger(__name__)
+
+RESUME_FILE = "resume.safetensors"
+# A resumed run must have the same cells; of these, so many are compared value by value.
+DIGEST_CELLS = 256
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's notes on hardware and its advertisements off the screen; warnings and errors stay."""
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Lightning asks torch in a way that newer torch calls deprecated; a user can do nothing about it.
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+class Runner(TrainRunner):
+    """scvi-tools' runner, with the history read from our plan and an interrupt that loses nothing."""
+
+    def _run_training_core(self) -> None:
+        handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+        try:
+            self.trainer.fit(self.training_plan, self.data_splitter)
+        except SystemExit as leaving:
+            if not isinstance(leaving.__context__, KeyboardInterrupt):
+                raise
+            # Lightning turns a keyboard interrupt into an exit, which would close a notebook's kernel.
+            warnings.warn(
+                "training was interrupted; the model keeps its weights and its history so far",
+                UserWarning,
+                stacklevel=4,
+            )
+        finally:
+            if handler is not None:
+                signal.signal(signal.SIGINT, handler)
+            self._update_history()
+            self.model.module.eval()
+        self.model.is_trained_ = True
+        self.model.to_device(self.device)
+        self.model.trainer = self.trainer
+
+    def _update_history(self) -> None:
+        first, records = self.training_plan.first_epoch, self.training_plan.records
+        before = {name: frame.iloc[:first, 0].to_numpy() for name, frame in (self.model.history_ or {}).items()}
+        epochs = pd.RangeIndex(first + len(records), name="epoch")
+        history = {}
+        for name in dict.fromkeys([*before, *(name for record in records for name in record)]):
+            # NaN where a value was not computed, so that every row stays with its epoch.
+            values = np.full(len(epochs), np.nan)
+            values[: len(before.get(name, ()))] = before.get(name, ())
+            values[first:] = [record.get(name, np.nan) for record in records]
+            history[name] = pd.DataFrame({name: values}, index=epochs)
+        self.model.history_ = history
+
+
+class TrainingMixin(Base):
+    """`train` by gradient descent, for a model with a ``module``."""
+
+    _training_plan_cls: ClassVar[type[TrainingPlan]] = TrainingPlan
+    _train_runner_cls: ClassVar[type[Runner]] = Runner
+    #: The paper's optimiser settings; `plan_kwargs` overrides them.
+    _plan_defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def train(
+        self,
+        max_epochs: int = 100,
+        *,
+        batch_size: int = 128,
+        train_size: float = 0.9,
+        early_stopping: bool = True,
+        early_stopping_patience: int = 25,
+        seed: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        resume_dir: str | Path | None = None,
+        datamodule: LightningDataModule | None = None,
+        plan_kwargs: Mapping[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the model.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells, at most; with `resume_dir`, counted from the start of the resumed run.
+        batch_size
+            Cells a step.
+        train_size
+            Share of the registered cells to train on; the others are validation cells.
+        early_stopping
+            Whether to stop when the validation loss no longer falls, and to keep the best epoch's weights. Without
+            validation cells there is none.
+        early_stopping_patience
+            Epochs without a better validation loss before training stops.
+        seed
+            Seed of the split, of the order of cells and of the noise; None for the model's own.
+        accelerator, devices
+            Where to train, as in Lightning: ``"auto"`` takes a GPU when there is one.
+        resume_dir
+            Folder for the state after each finished epoch. A killed run that is started again with the same
+            arguments goes on from there, and ends with the same weights as one that was not killed.
+        datamodule
+            Source of batches in place of the registered AnnData, for example scvi-tools' ``AnnbatchDataModule``.
+        plan_kwargs
+            Arguments of the training plan, such as ``lr``, ``weight_decay``, ``eps``.
+        **trainer_kwargs
+            Arguments of :class:`scvi.train.Trainer`, such as ``enable_progress_bar=False``.
+
+        Raises
+        ------
+        NonFiniteLossError
+            A loss or a weight became NaN or infinite; the model keeps the last good weights.
+        ModelFileError
+            `resume_dir` holds the state of another run.
+        """
+        if max_epochs < 1 or batch_size < 2:
+            raise DataError(f"max_epochs={max_epochs} must be at least 1, and batch_size={batch_size} at least 2")
+        used = self.seed if seed is None else int(seed)
+        settings = {**self._plan_defaults, **(plan_kwargs or {})}
+        first_epoch = len(next(iter((self.history_ or {}).values()), ()))
+        resume: ResumeFile | None = None
+        if resume_dir is not None:
+            resume = self._resume_file(
+                Path(resume_dir),
+                used,
+                batch_size,
+                train_size,
+                {**settings, "patience": early_stopping_patience * early_stopping},
+            )
+            first_epoch = resume.first_epoch(first_epoch)
+        data = datamodule
+        if data is None:
+            data = self._data_module(train_size, batch_size, used, first_epoch)
+        plan = self._training_plan_cls(self.module, seed=used, first_epoch=first_epoch, resume=resume, **settings)
+        best = BestWeights()
+        validated = bool(early_stopping and getattr(data, "n_val", 0))
+        trainer_kwargs.setdefault("check_val_every_n_epoch", 1)
+        trainer_kwargs.setdefault("log_every_n_steps", 0)  # the plan logs once an epoch
+        if getattr(data, "n_val", None) == 0:
+            trainer_kwargs.setdefault("limit_val_batches", 0)  # Lightning warns of an empty loader
+        with isolated_rng(used), quiet_lightning():
+            runner = self._train_runner_cls(
+                self,
+                training_plan=plan,
+                data_splitter=data,
+                max_epochs=max_epochs,
+                accelerator=accelerator,
+                devices=devices,
+                early_stopping=validated,
+                early_stopping_monitor="validation_loss",
+                early_stopping_patience=early_stopping_patience,
+                callbacks=[*trainer_kwargs.pop("callbacks", []), *([best] if validated else [])],
+                **trainer_kwargs,
+            )
+            try:
+                runner()
+            except BaseException:
+                if self.is_trained_:
+                    # An earlier training's means of groups do not belong to the weights that are left.
+                    self._after_training(datamodule)
+                raise
+        best.put_back(plan)
+        self.train_indices_, self.validation_indices_ = getattr(data, "train_idx", None), getattr(data, "val_idx", None)
+        self.test_indices_ = getattr(data, "test_idx", None)
+        self._after_training(datamodule)
+
+    def _data_module(self, train_size: float, batch_size: int, seed: int, first_epoch: int) -> CellDataModule:
+        if self.adata is None:
+            raise NotTrainedError(
+                f"this {type(self).__name__} has no AnnData; give datamodule=, or load it with adata="
+            )
+        cells: Cells = self._training_cells()
+        train_idx, val_idx = split_cells(len(cells), train_size, seed)
+        return CellDataModule(cells, train_idx, val_idx, batch_size, seed, first_epoch)
+
+    def _training_cells(self) -> Cells:
+        """Return the registered cells with what the module's loss reads."""
+        return self.cells(groups=True)
+
+    def _after_training(self, datamodule: LightningDataModule | None) -> None:
+        """Compute what the verbs need from the trained network; `datamodule` is None where there is an AnnData."""
+
+    def _digest_of_cells(self) -> str:
+        """Return a digest of all cells' groups and of some cells' values; to read all values may take long on disk."""
+        if self.adata is None:
+            return ""
+        cells = self._training_cells()
+        some = cells[np.unique(np.linspace(0, len(cells) - 1, DIGEST_CELLS).astype(np.int64))]
+        parts = [some[name].numpy() for name in sorted(some)] + [cells.condition_codes, cells.label_codes]
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()[:16]
+
+    def _resume_file(
+        self, folder: Path, seed: int, batch_size: int, train_size: float, settings: Mapping[str, Any]
+    ) -> ResumeFile:
+        genes = hashlib.sha256("\n".join(map(str, self.schema.genes)).encode()).hexdigest()[:16]
+        identity = {
+            "model": type(self).__name__,
+            "arguments": str(self._constructor_arguments()),
+            "genes": genes,
+            "n_cells": int(self.summary_stats["n_cells"]),
+            "cells": self._digest_of_cells(),
+            "seed": seed,
+            "batch_size": batch_size,
+            "train_size": float(train_size),
+            "plan": str(sorted(settings.items())),
+        }
+        return ResumeFile(folder / RESUME_FILE, identity)

@@ -1,0 +1,117 @@
+"""Models that are fitted in closed form: `train` counts, sums and solves; nothing is learnt by steps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from anndata import AnnData
+from mudata import MuData
+
+from altercell.errors import DataError, GroupError, NotTrainedError, listing
+from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, Request, ResponseModel
+from altercell.models.baselines._state import FittedState
+
+Weighting = Literal["balanced", "unbalanced"]
+
+
+class ClosedFormModel(ResponseModel, AltercellModel):
+    """A response model without a network.
+
+    It knows the number :math:`n_{ck}` of training cells of each condition c and cell type k. A type never takes part in
+    the prediction of its own cells, whether or not training has seen it in the target condition.
+
+    Parameters
+    ----------
+    adata
+        AnnData registered with :meth:`setup_anndata`; None with `registry`.
+    registry
+        Registry of a model file, where there is no AnnData.
+    seed
+        For the signature that all models share; fitting in closed form is not random.
+    """
+
+    def __init__(
+        self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0
+    ) -> None:
+        super().__init__(adata, registry, seed=seed)
+        self.module = FittedState(group_sizes=(len(self.schema.conditions), len(self.schema.labels)))
+        self._model_summary_string = repr(self)
+        self.init_params_ = self._get_init_params(locals())
+
+    def train(self, *, batch_size: int = INFERENCE_BATCH) -> None:
+        """Fit the model to the registered cells, which are read in batches.
+
+        Parameters
+        ----------
+        batch_size
+            Cells a batch; it bounds the memory and does not change the result.
+
+        Raises
+        ------
+        NotTrainedError
+            The model has no cells, because it was loaded without.
+        DataError
+            `batch_size` is below 1.
+        """
+        if batch_size < 1:
+            raise DataError(f"batch_size={batch_size} must be at least 1")
+        if self.adata is None:
+            raise NotTrainedError(f"this {type(self).__name__} has no AnnData to fit; load it with adata=")
+        cells, shape = self.cells(), (len(self.schema.conditions), len(self.schema.labels))
+        codes = (self.schema.condition_codes(self.adata), self.schema.cell_label_codes(self.adata))
+        self._keep(self._fit(cells, np.ravel_multi_index(codes, shape), batch_size))
+        self.is_trained_ = True
+
+    def _fit(self, cells: Cells, groups: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+        """Return the value of every buffer; `groups` are the cells' groups, (condition, label) as one number."""
+        shape = (len(self.schema.conditions), len(self.schema.labels))
+        return {"group_sizes": np.bincount(groups, minlength=shape[0] * shape[1]).reshape(shape)}
+
+    def _keep(self, fitted: Mapping[str, np.ndarray]) -> None:
+        for name, values in fitted.items():
+            getattr(self.module, name).copy_(torch.from_numpy(values))
+
+    def _fitted(self, name: str) -> np.ndarray:
+        """Return a buffer, float32."""
+        return getattr(self.module, name).cpu().numpy()
+
+    def _group_sizes(self) -> np.ndarray:
+        return self._fitted("group_sizes").astype(np.int64)
+
+    def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[Any]:
+        if options:
+            raise TypeError(f"{type(self).__name__}.predict() has no argument {listing(options)}")
+        return self._predicted(cells, request)
+
+    @abstractmethod
+    def _predicted(self, cells: Cells, request: Request) -> Iterator[Any]:
+        """Yield the predicted cells by blocks of rows, in order, dense or CSR."""
+
+    def _own_types(self, request: Request) -> np.ndarray:
+        """Return the code of each asked cell's type, or -1 where there is none to leave out."""
+        if self.schema.labels_key is None:
+            return np.full(len(request.label_codes), -1)
+        return request.label_codes
+
+    def _other_types(self, own: int, *conditions: int) -> np.ndarray:
+        """Return the types, but for `own`, that have training cells in each of the conditions."""
+        there = (self._group_sizes()[list(conditions)] > 0).all(axis=0)
+        if own >= 0:
+            there[own] = False
+        if not there.any():
+            names = listing(self.schema.conditions[list(conditions)])
+            other = f"other than '{self.schema.labels[own]}' " if own >= 0 else ""
+            raise GroupError(
+                f"{type(self).__name__}: no {self.schema.labels_key or 'group of cells'} {other}has training cells in "
+                f"{names}; train with cells of more types, or set the model up without labels_key"
+            )
+        return np.flatnonzero(there)
+
+    @staticmethod
+    def _check_weighting(weighting: str) -> None:
+        if weighting not in get_args(Weighting):
+            raise DataError(f"weighting='{weighting}' is unknown; there are {listing(get_args(Weighting))}")

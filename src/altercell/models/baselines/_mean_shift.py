@@ -1,0 +1,36 @@
+"""The mean difference of the other types, added in gene space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from altercell.models.baselines._shift import ShiftModel
+
+
+class MeanShift(ShiftModel):
+    r"""Vector arithmetic in gene space: the cell and the mean difference of the other types.
+
+    .. math:: \hat x = x + \sum_{k \in K} w^t_k \bar x_{tk} - \sum_{k \in K} w^s_k \bar x_{sk},
+
+    where K are the types with training cells in source and target, without the cell's own. The weights are equal, as
+    in scGen's balanced delta (there with ``types="shared"``) :cite:p:`Lotfollahi2019`, which is then the mean of the
+    types' differences; or, with ``weighting="unbalanced"``, :math:`w^c_k \propto n_{ck}`. Without ``labels_key``
+    it is the difference of the two conditions' means.
+
+    Parameters
+    ----------
+    adata
+        AnnData registered with :meth:`setup_anndata`; None with `registry`.
+    registry
+        Registry of a model file, where there is no AnnData.
+    weighting
+        ``"balanced"``: every type counts alike; ``"unbalanced"``: every cell counts alike.
+    clip
+        Whether negative values, which a shift gives where a gene goes down, are set to 0. That moves the means.
+    seed
+        For the signature that all models share.
+    """
+
+    def _delta(self, source: int, target: int, own: int) -> np.ndarray:
+        types = self._other_types(own, source, target)
+        return self._mean(target, types) - self._mean(source, types)

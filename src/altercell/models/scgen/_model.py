@@ -1,0 +1,314 @@
+"""ScGen: AnnData in, AnnData out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast, get_args
+
+import numpy as np
+import torch
+from anndata import AnnData
+from mudata import MuData
+
+from altercell._random import isolated_rng
+from altercell.errors import DataError, GroupError, listing
+from altercell.models.base import (
+    INFERENCE_BATCH,
+    AltercellModel,
+    Cells,
+    LatentArithmetic,
+    LatentModel,
+    Request,
+    ResponseModel,
+    TrainingMixin,
+    Types,
+    Weighting,
+)
+from altercell.models.base._response import label_list
+from altercell.models.base._schema import REGISTRY_ENTRY
+from altercell.models.scgen._generation import Generation
+from altercell.models.scgen._integration import BatchRemoval
+from altercell.models.scgen._linearity import Linearity
+from altercell.models.scgen._module import KL, GeneLikelihood, ScGenModule
+from altercell.models.scgen._paths import Paths
+from altercell.nn import CountDecoder, OutputActivation
+
+logger = logging.getLogger(__name__)
+
+Output = Literal["model", "log"]
+LOG_SPACE = "log1p of counts per 10,000"
+
+
+class ScGen(
+    LatentModel,
+    LatentArithmetic,
+    ResponseModel,
+    Generation,
+    BatchRemoval,
+    Linearity,
+    Paths,
+    TrainingMixin,
+    AltercellModel,
+):
+    """scGen: a variational autoencoder and vector arithmetic in its latent space :cite:p:`Lotfollahi2019`.
+
+    Parameters
+    ----------
+    adata
+        AnnData registered with :meth:`setup_anndata`; None with `registry`.
+    registry
+        Registry of a data module, where there is no AnnData.
+    n_hidden, n_layers, n_latent
+        Width and number of hidden blocks on each side, and dimensions of the latent space. The paper's: 800, 2, 100.
+    dropout_rate
+        Dropout of the hidden blocks.
+    kl_weight
+        Weight of the divergence from the prior; half of it enters the loss, as in the paper's code.
+    kl
+        One of
+
+        * ``"standard"``: the divergence from N(0, 1);
+        * ``"variance_only"``: the paper's modified divergence (Supplemental Note 1.1).
+    gene_likelihood
+        One of
+
+        * ``"gaussian"``: log data, squared error (the paper);
+        * ``"nb"``, ``"zinb"``: counts, (zero-inflated) negative binomial.
+    output_activation
+        Of the Gaussian decoder: ``"linear"`` (the paper), ``"relu"`` or ``"softplus"``, which cannot be negative.
+    seed
+        Seed of the initial weights, and of training where that is given none.
+
+    Examples
+    --------
+    >>> import altercell as ac
+    >>> adata = ac.data.normalize(ac.datasets.simulate_response(n_cells=300, n_genes=100, seed=0))
+    >>> ac.ScGen.setup_anndata(adata, batch_key="condition", labels_key="cell_type")
+    >>> model = ac.ScGen(adata, n_hidden=32, n_latent=8)
+    >>> model.train(max_epochs=2, enable_progress_bar=False)
+    >>> model.predict(source="control", target="stimulated").n_vars
+    100
+    """
+
+    #: The paper's optimiser: Adam with the step, epsilon and weight decay of its code, no KL warm-up.
+    _plan_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-3, "eps": 0.01, "weight_decay": 1e-6}
+
+    def __init__(
+        self,
+        adata: AnnData | MuData | None = None,
+        registry: Mapping[str, Any] | None = None,
+        *,
+        n_hidden: int = 800,
+        n_layers: int = 2,
+        n_latent: int = 100,
+        dropout_rate: float = 0.2,
+        kl_weight: float = 5e-5,
+        kl: KL = "standard",
+        gene_likelihood: GeneLikelihood = "gaussian",
+        output_activation: OutputActivation = "linear",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(adata, registry, seed=seed)
+        for name, value, allowed in (
+            ("kl", kl, get_args(KL)),
+            ("gene_likelihood", gene_likelihood, get_args(GeneLikelihood)),
+            ("output_activation", output_activation, get_args(OutputActivation)),
+        ):
+            if value not in allowed:
+                raise DataError(f"{name}='{value}' is unknown; there are {listing(allowed)}")
+        if gene_likelihood == "gaussian":
+            self._require_log()
+        else:
+            self._require_counts()
+            self._warn_of_subset()
+        with isolated_rng(seed):
+            self.module = ScGenModule(
+                len(self.schema.genes),
+                len(self.schema.conditions),
+                len(self.schema.labels),
+                n_hidden=n_hidden,
+                n_layers=n_layers,
+                n_latent=n_latent,
+                dropout_rate=dropout_rate,
+                kl_weight=kl_weight,
+                kl=kl,
+                gene_likelihood=gene_likelihood,
+                output_activation=output_activation,
+                totals_over_all_genes=self.schema.size_factor_key is not None,
+            )
+        if self.counts and self.schema.size_factor_key is not None and self.adata is not None:
+            self._start_at_observed_share()
+        if self.schema.labels_key is None:
+            logger.info("no labels_key: the delta is unbalanced over cell types, since they are not known")
+        self._model_summary_string = repr(self)
+        self.init_params_ = self._get_init_params(locals())
+
+    def train(self, max_epochs: int = 100, *, batch_size: int = 32, **kwargs: Any) -> None:
+        """Train the model; the defaults are the paper's code: batches of 32, 100 epochs, early stopping.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells, at most.
+        batch_size
+            Cells a step. Larger batches are faster on large data.
+        **kwargs
+            `train_size`, `early_stopping`, `early_stopping_patience`, `seed`, `accelerator`, `devices`, `resume_dir`,
+            `datamodule`, `plan_kwargs`, and arguments of the trainer; see :class:`altercell.models.base.TrainingMixin`.
+        """
+        super().train(max_epochs, batch_size=batch_size, **kwargs)
+
+    def predict(  # type: ignore[override] # its options are named, so that a wrong one is refused
+        self,
+        adata: AnnData | MuData | None = None,
+        *,
+        source: object,
+        target: object,
+        labels: object | Sequence[object] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+        seed: int | None = None,
+        path: str | Path | None = None,
+        delta: np.ndarray | None = None,
+        weighting: Weighting = "balanced",
+        types: Types = "shared",
+        nearest: int | None = None,
+        output: Output = "model",
+    ) -> AnnData:
+        """Predict what cells of condition `source` would look like under condition `target`: decode(mu(x) + delta).
+
+        Parameters
+        ----------
+        adata, source, target, labels, indices, batch_size, path
+            See :meth:`altercell.models.base.ResponseModel.predict`.
+        seed
+            Seed of ``weighting="resampled"``.
+        delta
+            A latent difference of your own, shape ``(n_latent,)``; the three arguments that follow are then not used.
+        weighting, types
+            How cells and which types enter the delta; see :meth:`get_delta`.
+        nearest
+            Only the delta of so many types nearest to the asked one; asks for a single label in `labels`.
+        output
+            ``"model"``: the space that the model works on; ``"log"``: log1p of expected counts per 10,000.
+
+        Returns
+        -------
+        One predicted cell for each source cell.
+        """
+        if output not in get_args(Output):
+            raise DataError(f"output='{output}' is unknown; there are {listing(get_args(Output))}")
+        wanted = label_list(labels)
+        if nearest is not None and (wanted is None or len(wanted) != 1):
+            raise GroupError("nearest= needs the one cell type to be near to; give it as labels=")
+        if output == "log" and self.counts and self._total_is_of_a_subset():
+            raise DataError(
+                "output='log' needs each cell's total over all genes, and this model was set up on a choice of genes "
+                "without size_factor_key=; set it up with size_factor_key='size_factor' (altercell.data writes it)"
+            )
+        options: dict[str, Any] = {"delta": delta, "weighting": weighting, "types": types, "output": output}
+        if nearest is not None and wanted is not None:
+            options |= {"nearest": nearest, "nearest_to": wanted[0]}
+        return super().predict(
+            adata,
+            source=source,
+            target=target,
+            labels=labels,
+            indices=indices,
+            batch_size=batch_size,
+            seed=seed,
+            path=path,
+            **options,
+        )
+
+    @property
+    def counts(self) -> bool:
+        """Whether the model works on counts."""
+        return self.module.gene_likelihood != "gaussian"
+
+    def _total_is_of_a_subset(self) -> bool:
+        entry = self.registry_.get(REGISTRY_ENTRY, {})
+        return self.schema.size_factor_key is None and entry.get("n_genes_total", 0) > len(self.schema.genes)
+
+    def _start_at_observed_share(self) -> None:
+        """Start the decoder where these genes have the share of the counts that they have in the data.
+
+        Left at zero, the genes that are not among them would start at one share in n_genes + 1, and take long to learn.
+        """
+        cells = self.cells(size_factors=True)
+        batch = cells[slice(0, INFERENCE_BATCH)]
+        share = float((batch["X"].sum() / batch["size_factor"].sum()).clamp(1e-4, 1 - 1e-4))
+        with torch.no_grad():
+            cast(CountDecoder, self.module.decoder).share.bias[-1] = math.log(
+                len(self.schema.genes) * (1 - share) / share
+            )
+
+    def _warn_of_subset(self) -> None:
+        if self.schema.size_factor_key is not None or self.adata is None:
+            return
+        adata = self.schema.anndata(self.adata)
+        total = dict(adata.uns.get("altercell", {})).get("n_genes_total", adata.n_vars)
+        if int(total) > adata.n_vars:
+            warnings.warn(
+                f"a cell's total is the sum over {adata.n_vars} of {total} genes; name the total over all "
+                "genes with size_factor_key= "
+                "(altercell.data writes it to obs['size_factor'])",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _training_cells(self) -> Cells:
+        return self.cells(groups=True, size_factors=self.counts)
+
+    def _latent_cells(self, adata: AnnData | MuData | None, rows: Sequence[int] | np.ndarray | None = None) -> Cells:
+        return self.cells(adata, rows, size_factors=self.counts)
+
+    _predict_cells = _latent_cells
+
+    def _encode(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = self.module.inference(batch["X"], batch.get("size_factor") if self.schema.size_factor_key else None)
+        return outputs["qzm"], outputs["qzv"]
+
+    def _decode(self, z: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
+        if self.counts and size_factor is None:
+            raise DataError("a count model decodes to counts of a total; give size_factor=")
+        return self.module.expected(self.module.generative(z, size_factor))
+
+    def _group_sizes(self) -> np.ndarray:
+        return self.group_means()[1]
+
+    def _answer_space(self, **options: Any) -> str:
+        return LOG_SPACE if self.counts and options.get("output") == "log" else self.space
+
+    def _reads_seed(self, **options: Any) -> bool:
+        return options["delta"] is None and options["weighting"] == "resampled"
+
+    def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        delta = torch.from_numpy(self._asked_delta(request, options)).to(self.module.device)
+        for _, batch in cells.batches(request.batch_size):
+            moved = self._to_device(batch)
+            values = self._decode(self._encode(moved)[0] + delta, moved.get("size_factor"))
+            if self.counts and options["output"] == "log":
+                values = torch.log1p(values / moved["size_factor"] * 1e4)
+            yield values.cpu().numpy()
+
+    def _asked_delta(self, request: Request, options: Mapping[str, Any]) -> np.ndarray:
+        if options["delta"] is not None:
+            delta = np.asarray(options["delta"], dtype=np.float32)
+            if delta.shape != (self.module.n_latent,):
+                raise DataError(f"delta has shape {delta.shape}; the latent space has ({self.module.n_latent},)")
+            return delta
+        conditions = self.schema.conditions
+        return self.get_delta(
+            conditions[request.source],
+            conditions[request.target],
+            weighting=options["weighting"],
+            types=options["types"],
+            nearest=options.get("nearest"),
+            nearest_to=options.get("nearest_to"),
+            seed=request.seed,
+        )

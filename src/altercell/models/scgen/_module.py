@@ -1,0 +1,207 @@
+"""scGen's mathematics: a variational autoencoder whose latent space is added and subtracted in."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from scvi.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
+from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from scvi.nn import Encoder
+from torch import nn
+
+from altercell.losses import half_squared_error, kl_standard_normal, kl_variance_only
+from altercell.nn import CountDecoder, OutputActivation, ValueDecoder
+
+GeneLikelihood = Literal["gaussian", "nb", "zinb"]
+KL = Literal["standard", "variance_only"]
+
+# Counts enter the encoder as log1p of counts per 10,000, so that a cell's depth is not part of its latent point.
+ENCODER_TOTAL = 1e4
+
+
+class ScGenModule(BaseModuleClass):
+    r"""The variational autoencoder of scGen :cite:p:`Lotfollahi2019`.
+
+    .. math::
+
+        q(z \mid x) &= N(\mu_\phi(x), \operatorname{diag} \sigma^2_\phi(x)), \qquad
+        x' = g_\theta(z), \quad z = \mu + \sigma \epsilon, \quad \epsilon \sim N(0, 1) \\
+        L &= \frac1N \sum_n \left( \tfrac12 \sum_g (x_{ng} - x'_{ng})^2
+             + \tfrac12 \lambda\, KL(q(z \mid x_n) \,\|\, N(0, 1)) \right), \qquad \lambda = 5 \cdot 10^{-5}
+
+    With counts, the squared error gives way to the negative log-likelihood of a (zero-inflated) negative binomial.
+
+    Parameters
+    ----------
+    n_genes, n_conditions, n_labels
+        Sizes of the data.
+    n_hidden, n_layers, n_latent
+        Width and number of the hidden blocks on each side, and dimensions of z.
+    dropout_rate
+        Dropout of the hidden blocks.
+    kl_weight
+        :math:`\lambda`.
+    kl
+        ``"standard"``, or ``"variance_only"``: the divergence that the paper's own results were made with.
+    gene_likelihood
+        ``"gaussian"`` on log data; ``"nb"`` or ``"zinb"`` on counts.
+    output_activation
+        Of the Gaussian decoder: ``"linear"``, ``"relu"`` or ``"softplus"``.
+    totals_over_all_genes
+        Whether size factors count genes that are not among the registered ones.
+    """
+
+    def __init__(
+        self,
+        n_genes: int,
+        n_conditions: int,
+        n_labels: int,
+        *,
+        n_hidden: int = 800,
+        n_layers: int = 2,
+        n_latent: int = 100,
+        dropout_rate: float = 0.2,
+        kl_weight: float = 5e-5,
+        kl: KL = "standard",
+        gene_likelihood: GeneLikelihood = "gaussian",
+        output_activation: OutputActivation = "linear",
+        totals_over_all_genes: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_latent, self.kl_weight, self.kl, self.gene_likelihood = n_latent, kl_weight, kl, gene_likelihood
+        self.totals_over_all_genes = totals_over_all_genes and gene_likelihood != "gaussian"
+        self.encoder = Encoder(
+            n_genes,
+            n_latent,
+            n_layers=n_layers,
+            n_hidden=n_hidden,
+            dropout_rate=dropout_rate,
+            var_eps=1e-4,
+            activation_fn=nn.LeakyReLU,
+        )
+        self.decoder: ValueDecoder | CountDecoder
+        if gene_likelihood == "gaussian":
+            self.decoder = ValueDecoder(
+                n_latent,
+                n_hidden,
+                n_genes,
+                n_layers=n_layers,
+                dropout_rate=dropout_rate,
+                output_activation=output_activation,
+            )
+        else:
+            self.decoder = CountDecoder(
+                n_latent,
+                n_hidden,
+                n_genes,
+                n_layers=n_layers,
+                dropout_rate=dropout_rate,
+                rest=totals_over_all_genes,
+                zero_inflated=gene_likelihood == "zinb",
+            )
+        self.register_buffer("latent_means", torch.zeros(n_conditions, n_labels, n_latent))
+        self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels))
+
+    def _get_inference_input(self, tensors: dict[str, torch.Tensor], **kwargs: object) -> dict[str, Any]:
+        # Data modules of others carry a size relative to the batch's mean, which is no total.
+        return {"x": tensors["X"], "size_factor": tensors["size_factor"] if self.totals_over_all_genes else None}
+
+    def _get_generative_input(
+        self, tensors: dict[str, torch.Tensor], inference_outputs: dict[str, torch.Tensor], **kwargs: object
+    ) -> dict[str, Any]:
+        return {"z": inference_outputs["z"], "size_factor": inference_outputs["size_factor"]}
+
+    @auto_move_data
+    def inference(self, x: torch.Tensor, size_factor: torch.Tensor | None = None) -> dict[str, Any]:
+        """Encode: q(z | x) and a sample of it.
+
+        Parameters
+        ----------
+        x
+            Cells, shape ``(n_cells, n_genes)``.
+        size_factor
+            Total counts, shape ``(n_cells, 1)``; None for log data, or for the sum of the genes.
+
+        Returns
+        -------
+        ``qzm`` and ``qzv``, the mean and variance, and ``z``, the sample, each ``(n_cells, n_latent)``; the size
+        factor.
+        """
+        if self.gene_likelihood != "gaussian":
+            size_factor = x.sum(1, keepdim=True) if size_factor is None else size_factor
+            x = torch.log1p(x / size_factor * ENCODER_TOTAL)
+        mean, variance, z = self.encoder(x)  # (n_cells, n_latent) each
+        return {"qzm": mean, "qzv": variance, "z": z, "size_factor": size_factor}
+
+    @auto_move_data
+    def generative(self, z: torch.Tensor, size_factor: torch.Tensor | None = None) -> dict[str, Any]:
+        """Decode latent points.
+
+        Parameters
+        ----------
+        z
+            Latent points, shape ``(n_cells, n_latent)``.
+        size_factor
+            Total counts, shape ``(n_cells, 1)``, for count likelihoods.
+
+        Returns
+        -------
+        ``mean``, the expected cells ``(n_cells, n_genes)``, and for counts ``theta`` ``(n_genes,)`` and ``zi_logits``.
+        """
+        if self.gene_likelihood == "gaussian":
+            return {"mean": self.decoder(z), "theta": None, "zi_logits": None}
+        mean, theta, zi_logits = self.decoder(z, size_factor)
+        return {"mean": mean, "theta": theta, "zi_logits": zi_logits}
+
+    def expected(self, generative_outputs: dict[str, Any]) -> torch.Tensor:
+        """Return the expected values of decoded cells: the mean, thinned by the technical zeros where there are any.
+
+        Parameters
+        ----------
+        generative_outputs
+            What :meth:`generative` returned.
+        """
+        mean, zi_logits = generative_outputs["mean"], generative_outputs["zi_logits"]
+        return mean if zi_logits is None else mean * torch.sigmoid(-zi_logits)
+
+    def reconstruction(self, x: torch.Tensor, generative_outputs: dict[str, Any]) -> torch.Tensor:
+        """Return the negative log-likelihood of each cell (of a Gaussian: up to a constant), shape ``(n_cells,)``.
+
+        Parameters
+        ----------
+        x
+            Cells, shape ``(n_cells, n_genes)``.
+        generative_outputs
+            What :meth:`generative` returned.
+        """
+        mean, theta, zi_logits = (generative_outputs[key] for key in ("mean", "theta", "zi_logits"))
+        if self.gene_likelihood == "gaussian":
+            return half_squared_error(x, mean)
+        if self.gene_likelihood == "nb":
+            return -NegativeBinomial(mu=mean, theta=theta, validate_args=False).log_prob(x).sum(-1)
+        return (
+            -ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=zi_logits, validate_args=False)
+            .log_prob(x)
+            .sum(-1)
+        )
+
+    def loss(
+        self,
+        tensors: dict[str, torch.Tensor],
+        inference_outputs: dict[str, torch.Tensor],
+        generative_outputs: dict[str, Any],
+    ) -> LossOutput:
+        """Return the loss of a batch and its terms.
+
+        Parameters
+        ----------
+        tensors, inference_outputs, generative_outputs
+            The batch, and what :meth:`inference` and :meth:`generative` returned for it.
+        """
+        reconstruction = self.reconstruction(tensors["X"], generative_outputs)  # (n_cells,)
+        mean, variance = inference_outputs["qzm"], inference_outputs["qzv"]
+        kl = kl_standard_normal(mean, variance) if self.kl == "standard" else kl_variance_only(variance)  # (n_cells,)
+        return LossOutput(
+            loss=(reconstruction + 0.5 * self.kl_weight * kl).mean(), reconstruction_loss=reconstruction, kl_local=kl
+        )

@@ -1,0 +1,25 @@
+"""Plots of predicted beside real cells: every function takes `ax`, draws with matplotlib and returns the Axes."""
+
+from __future__ import annotations
+
+from altercell.pl._distribution import gene_distribution
+from altercell.pl._dots import dots
+from altercell.pl._genes import gene_means, gene_variances
+from altercell.pl._interpolation import interpolation
+from altercell.pl._linearity import classifier, cosines
+from altercell.pl._scores import scores
+from altercell.pl._training import training
+from altercell.pl._umap import umap
+
+__all__ = [
+    "classifier",
+    "cosines",
+    "dots",
+    "gene_distribution",
+    "gene_means",
+    "gene_variances",
+    "interpolation",
+    "scores",
+    "training",
+    "umap",
+]

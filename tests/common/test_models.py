@@ -1,0 +1,14 @@
+"""Every model holds what every model must hold: one test for each check of each model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from altercell.testing import parametrize_with_checks
+
+from .models import SUBJECTS
+
+
+@parametrize_with_checks(SUBJECTS)
+def test_model(verify: Callable[[], None]) -> None:
+    verify()

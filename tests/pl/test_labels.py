@@ -1,0 +1,87 @@
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from altercell.pl._labels import place_labels
+
+
+def boxes(labels):
+    labels[0].figure.draw_without_rendering()
+    return [Text.get_window_extent(label) for label in labels]
+
+
+@pytest.fixture
+def crowd(ax):
+    """Twelve points close together among 200."""
+    rng = np.random.default_rng(0)
+    xy = np.concatenate([0.5 + 0.02 * rng.normal(size=(12, 2)), rng.uniform(size=(188, 2))])
+    ax.scatter(xy[:, 0], xy[:, 1])
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    return ax, xy
+
+
+def test_every_name_is_written_and_points_to_its_point(crowd):
+    ax, xy = crowd
+    labels = place_labels(ax, xy, [3, 100], ["ISG15", "MX1"])
+    assert [label.get_text() for label in labels] == ["ISG15", "MX1"]
+    np.testing.assert_array_equal([label.xy for label in labels], xy[[3, 100]])
+    assert all(label.arrow_patch is not None for label in labels)
+
+
+def test_names_of_crowded_points_do_not_overlap(crowd):
+    ax, xy = crowd
+    labels = place_labels(ax, xy, range(12), [f"GENE{i}" for i in range(12)])
+    assert not any(a.overlaps(b) for a, b in combinations(boxes(labels), 2))
+
+
+def test_names_stay_inside_the_axes_and_near_their_points(crowd):
+    ax, xy = crowd
+    corners = np.array([[0.01, 0.01], [0.99, 0.99], [0.01, 0.99], [0.99, 0.01]])
+    labels = place_labels(ax, np.concatenate([corners, xy]), range(4), ["A LONG GENE NAME"] * 4)
+    frame = ax.get_window_extent().padded(1)
+    for box, corner in zip(boxes(labels), ax.transData.transform(corners), strict=True):
+        assert frame.contains(box.x0, box.y0)
+        assert frame.contains(box.x1, box.y1)
+        assert np.linalg.norm(np.clip(corner, box.min, box.max) - corner) < 70
+
+
+def test_a_lone_name_covers_no_point(ax):
+    xy = np.stack(np.meshgrid(np.linspace(0, 0.5, 20), np.linspace(0, 1, 40)), axis=-1).reshape(-1, 2)
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    right_edge = int(np.flatnonzero(xy[:, 0] == 0.5)[20])
+    box = boxes(place_labels(ax, xy, [right_edge], ["MX1"]))[0]
+    pixels = ax.transData.transform(xy)
+    assert not ((pixels > box.min) & (pixels < box.max)).all(axis=1).any()
+
+
+def test_obstacles_are_kept_clear(crowd):
+    ax, xy = crowd
+    block = ax.text(0.52, 0.5, "X" * 12, fontsize=14)
+    labels = place_labels(ax, xy, range(4), list("ABCD"), obstacles=[block])
+    assert not any(box.overlaps(block.get_window_extent()) for box in boxes(labels))
+
+
+def test_a_line_is_avoided_where_there_is_room(ax):
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    line = np.column_stack([np.linspace(0, 1, 200)] * 2)
+    box = boxes(place_labels(ax, np.array([[0.5, 0.5]]), [0], ["LONGNAME"], line=line))[0]
+    pixels = ax.transData.transform(line)
+    assert not ((pixels > box.min) & (pixels < box.max)).all(axis=1).any()
+
+
+def test_places_stand_when_the_figure_is_laid_out_anew():
+    ax = plt.subplots(layout="constrained")[1]
+    ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="a label\nof two lines")
+    labels = place_labels(ax, np.array([[0.5, 0.5], [0.52, 0.5]]), [0, 1], ["FIRST", "SECOND"])
+    first = [box.bounds for box in boxes(labels)]
+    np.testing.assert_allclose([box.bounds for box in boxes(labels)], first)
+    assert not boxes(labels)[0].overlaps(boxes(labels)[1])
+
+
+def test_no_names_are_no_annotations(crowd):
+    ax, xy = crowd
+    assert place_labels(ax, xy, [], []) == []
+    assert list(ax.texts) == []
