@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from altercell.errors import DataError
 
+VALIDATION_BATCH = 512
+
 
 class EpochBatches(Sampler[np.ndarray]):
     """Shuffled batches of positions; a last batch of one cell is folded into the one before (batch norm needs two).
@@ -105,6 +107,8 @@ class CellDataModule(LightningDataModule):
         Seed of the order of training.
     first_epoch
         How many epochs the model has been trained before.
+    train_batches, val_batches
+        Samplers of whole batches in place of the usual ones: shuffled for training, in order for validation.
     """
 
     def __init__(
@@ -115,21 +119,25 @@ class CellDataModule(LightningDataModule):
         batch_size: int,
         seed: int,
         first_epoch: int = 0,
+        *,
+        train_batches: Sampler[np.ndarray] | None = None,
+        val_batches: Sampler[np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         self.cells, self.train_idx, self.val_idx = cells, train_idx, val_idx
         self.test_idx = np.array([], dtype=np.int64)
-        self.batch_size, self.seed, self.first_epoch = batch_size, seed, first_epoch
-        self.n_train, self.n_val = len(train_idx), len(val_idx)
+        self.train_batches = train_batches or EpochBatches(train_idx, batch_size, seed, first_epoch)
+        self.val_batches = val_batches or EpochBatches(val_idx, max(batch_size, VALIDATION_BATCH))
+        self.n_train, self.n_val = len(train_idx), len(val_idx) if len(self.val_batches) else 0  # type: ignore[arg-type]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the shuffled training batches."""
-        return self._loader(EpochBatches(self.train_idx, self.batch_size, self.seed, self.first_epoch))
+        """Return the training batches."""
+        return self._loader(self.train_batches)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Return the validation batches, in order; none where there are no validation cells."""
-        return self._loader(EpochBatches(self.val_idx, max(self.batch_size, 512))) if self.n_val else []
+        """Return the validation batches; none where there are no validation cells."""
+        return self._loader(self.val_batches) if self.n_val else []
 
-    def _loader(self, batches: EpochBatches) -> DataLoader[Any]:
+    def _loader(self, batches: Sampler[np.ndarray]) -> DataLoader[Any]:
         # The sampler gives whole batches and the data set reads them at once; collation would only copy.
         return DataLoader(self.cells, sampler=batches, batch_size=None)

@@ -5,6 +5,13 @@ from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, We
 from altercell.models.base._cells import Cells
 from altercell.models.base._generative import GenerativeModel
 from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
+from altercell.models.base._likelihood import (
+    GeneLikelihood,
+    LikelihoodModel,
+    LikelihoodModule,
+    Output,
+    check_choice,
+)
 from altercell.models.base._model import AltercellModel
 from altercell.models.base._response import Request, ResponseModel
 from altercell.models.base._schema import Schema
@@ -15,9 +22,13 @@ __all__ = [
     "Along",
     "AltercellModel",
     "Cells",
+    "GeneLikelihood",
     "GenerativeModel",
     "LatentArithmetic",
     "LatentModel",
+    "LikelihoodModel",
+    "LikelihoodModule",
+    "Output",
     "Request",
     "ResponseModel",
     "Schema",
@@ -25,4 +36,5 @@ __all__ = [
     "Types",
     "Weighting",
     "answer",
+    "check_choice",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch import LightningDataModule
 from scvi.train import TrainRunner
+from torch.utils.data import Sampler
 
 from altercell._random import isolated_rng
 from altercell.errors import DataError, NotTrainedError
@@ -207,7 +208,28 @@ class TrainingMixin(Base):
             )
         cells: Cells = self._training_cells()
         train_idx, val_idx = split_cells(len(cells), train_size, seed)
-        return CellDataModule(cells, train_idx, val_idx, batch_size, seed, first_epoch)
+        return CellDataModule(
+            cells,
+            train_idx,
+            val_idx,
+            batch_size,
+            seed,
+            first_epoch,
+            train_batches=self._train_batches(cells, train_idx, batch_size, seed, first_epoch),
+            val_batches=self._validation_batches(cells, val_idx, batch_size, seed),
+        )
+
+    def _train_batches(
+        self, cells: Cells, train_idx: np.ndarray, batch_size: int, seed: int, first_epoch: int
+    ) -> Sampler[np.ndarray] | None:
+        """Return the sampler of an epoch's training batches; None for shuffled ones."""
+        return None
+
+    def _validation_batches(
+        self, cells: Cells, val_idx: np.ndarray, batch_size: int, seed: int
+    ) -> Sampler[np.ndarray] | None:
+        """Return the sampler of the validation batches; None for all cells in order."""
+        return None
 
     def _training_cells(self) -> Cells:
         """Return the registered cells with what the module's loss reads."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -15,35 +13,35 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell._random import isolated_rng
-from altercell.errors import DataError, GroupError, listing
+from altercell.errors import DataError, GroupError
 from altercell.models.base import (
-    INFERENCE_BATCH,
     AltercellModel,
     Cells,
+    GeneLikelihood,
     LatentArithmetic,
     LatentModel,
+    LikelihoodModel,
+    Output,
     Request,
     ResponseModel,
     TrainingMixin,
     Types,
     Weighting,
+    check_choice,
 )
 from altercell.models.base._response import label_list
-from altercell.models.base._schema import REGISTRY_ENTRY
 from altercell.models.scgen._generation import Generation
 from altercell.models.scgen._integration import BatchRemoval
 from altercell.models.scgen._linearity import Linearity
-from altercell.models.scgen._module import KL, GeneLikelihood, ScGenModule
+from altercell.models.scgen._module import KL, ScGenModule
 from altercell.models.scgen._paths import Paths
-from altercell.nn import CountDecoder, OutputActivation
+from altercell.nn import OutputActivation
 
 logger = logging.getLogger(__name__)
 
-Output = Literal["model", "log"]
-LOG_SPACE = "log1p of counts per 10,000"
-
 
 class ScGen(
+    LikelihoodModel,
     LatentModel,
     LatentArithmetic,
     ResponseModel,
@@ -113,18 +111,9 @@ class ScGen(
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)
-        for name, value, allowed in (
-            ("kl", kl, get_args(KL)),
-            ("gene_likelihood", gene_likelihood, get_args(GeneLikelihood)),
-            ("output_activation", output_activation, get_args(OutputActivation)),
-        ):
-            if value not in allowed:
-                raise DataError(f"{name}='{value}' is unknown; there are {listing(allowed)}")
-        if gene_likelihood == "gaussian":
-            self._require_log()
-        else:
-            self._require_counts()
-            self._warn_of_subset()
+        check_choice("kl", kl, get_args(KL))
+        check_choice("output_activation", output_activation, get_args(OutputActivation))
+        self._check_values(gene_likelihood)
         with isolated_rng(seed):
             self.module = ScGenModule(
                 len(self.schema.genes),
@@ -140,8 +129,7 @@ class ScGen(
                 output_activation=output_activation,
                 totals_over_all_genes=self.schema.size_factor_key is not None,
             )
-        if self.counts and self.schema.size_factor_key is not None and self.adata is not None:
-            self._start_at_observed_share()
+        self._start_at_observed_share()
         if self.schema.labels_key is None:
             logger.info("no labels_key: the delta is unbalanced over cell types, since they are not known")
         self._model_summary_string = repr(self)
@@ -200,16 +188,10 @@ class ScGen(
         -------
         One predicted cell for each source cell.
         """
-        if output not in get_args(Output):
-            raise DataError(f"output='{output}' is unknown; there are {listing(get_args(Output))}")
+        self._check_output(output)
         wanted = label_list(labels)
         if nearest is not None and (wanted is None or len(wanted) != 1):
             raise GroupError("nearest= needs the one cell type to be near to; give it as labels=")
-        if output == "log" and self.counts and self._total_is_of_a_subset():
-            raise DataError(
-                "output='log' needs each cell's total over all genes, and this model was set up on a choice of genes "
-                "without size_factor_key=; set it up with size_factor_key='size_factor' (altercell.data writes it)"
-            )
         options: dict[str, Any] = {"delta": delta, "weighting": weighting, "types": types, "output": output}
         if nearest is not None and wanted is not None:
             options |= {"nearest": nearest, "nearest_to": wanted[0]}
@@ -225,64 +207,16 @@ class ScGen(
             **options,
         )
 
-    @property
-    def counts(self) -> bool:
-        """Whether the model works on counts."""
-        return self.module.gene_likelihood != "gaussian"
-
-    def _total_is_of_a_subset(self) -> bool:
-        entry = self.registry_.get(REGISTRY_ENTRY, {})
-        return self.schema.size_factor_key is None and entry.get("n_genes_total", 0) > len(self.schema.genes)
-
-    def _start_at_observed_share(self) -> None:
-        """Start the decoder where these genes have the share of the counts that they have in the data.
-
-        Left at zero, the genes that are not among them would start at one share in n_genes + 1, and take long to learn.
-        """
-        cells = self.cells(size_factors=True)
-        batch = cells[slice(0, INFERENCE_BATCH)]
-        share = float((batch["X"].sum() / batch["size_factor"].sum()).clamp(1e-4, 1 - 1e-4))
-        with torch.no_grad():
-            cast(CountDecoder, self.module.decoder).share.bias[-1] = math.log(
-                len(self.schema.genes) * (1 - share) / share
-            )
-
-    def _warn_of_subset(self) -> None:
-        if self.schema.size_factor_key is not None or self.adata is None:
-            return
-        adata = self.schema.anndata(self.adata)
-        total = dict(adata.uns.get("altercell", {})).get("n_genes_total", adata.n_vars)
-        if int(total) > adata.n_vars:
-            warnings.warn(
-                f"a cell's total is the sum over {adata.n_vars} of {total} genes; name the total over all "
-                "genes with size_factor_key= "
-                "(altercell.data writes it to obs['size_factor'])",
-                UserWarning,
-                stacklevel=3,
-            )
-
-    def _training_cells(self) -> Cells:
-        return self.cells(groups=True, size_factors=self.counts)
-
-    def _latent_cells(self, adata: AnnData | MuData | None, rows: Sequence[int] | np.ndarray | None = None) -> Cells:
-        return self.cells(adata, rows, size_factors=self.counts)
-
-    _predict_cells = _latent_cells
-
     def _encode(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        outputs = self.module.inference(batch["X"], batch.get("size_factor") if self.schema.size_factor_key else None)
+        outputs = self.module.inference(batch["X"], self._given_total(batch))
         return outputs["qzm"], outputs["qzv"]
 
     def _decode(self, z: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
-        if self.counts and size_factor is None:
-            raise DataError("a count model decodes to counts of a total; give size_factor=")
+        self._needs_total(size_factor)
         return self.module.expected(self.module.generative(z, size_factor))
 
     def _group_sizes(self) -> np.ndarray:
         return self.group_means()[1]
-
-    def _answer_space(self, **options: Any) -> str:
-        return LOG_SPACE if self.counts and options.get("output") == "log" else self.space
 
     def _reads_seed(self, **options: Any) -> bool:
         return options["delta"] is None and options["weighting"] == "resampled"
@@ -292,9 +226,7 @@ class ScGen(
         for _, batch in cells.batches(request.batch_size):
             moved = self._to_device(batch)
             values = self._decode(self._encode(moved)[0] + delta, moved.get("size_factor"))
-            if self.counts and options["output"] == "log":
-                values = torch.log1p(values / moved["size_factor"] * 1e4)
-            yield values.cpu().numpy()
+            yield self._to_output(values, moved, options["output"]).cpu().numpy()
 
     def _asked_delta(self, request: Request, options: Mapping[str, Any]) -> np.ndarray:
         if options["delta"] is not None:

@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from scvi.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
-from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from scvi.module.base import LossOutput, auto_move_data
 from scvi.nn import Encoder
 from torch import nn
 
-from altercell.losses import half_squared_error, kl_standard_normal, kl_variance_only
+from altercell.losses import kl_standard_normal, kl_variance_only
+from altercell.models.base import GeneLikelihood, LikelihoodModule
 from altercell.nn import CountDecoder, OutputActivation, ValueDecoder
 
-GeneLikelihood = Literal["gaussian", "nb", "zinb"]
 KL = Literal["standard", "variance_only"]
 
-# Counts enter the encoder as log1p of counts per 10,000, so that a cell's depth is not part of its latent point.
-ENCODER_TOTAL = 1e4
 
-
-class ScGenModule(BaseModuleClass):
+class ScGenModule(LikelihoodModule):
     r"""The variational autoencoder of scGen :cite:p:`Lotfollahi2019`.
 
     .. math::
@@ -68,9 +64,8 @@ class ScGenModule(BaseModuleClass):
         output_activation: OutputActivation = "linear",
         totals_over_all_genes: bool = False,
     ) -> None:
-        super().__init__()
-        self.n_latent, self.kl_weight, self.kl, self.gene_likelihood = n_latent, kl_weight, kl, gene_likelihood
-        self.totals_over_all_genes = totals_over_all_genes and gene_likelihood != "gaussian"
+        super().__init__(gene_likelihood, totals_over_all_genes)
+        self.n_latent, self.kl_weight, self.kl = n_latent, kl_weight, kl
         self.encoder = Encoder(
             n_genes,
             n_latent,
@@ -104,8 +99,7 @@ class ScGenModule(BaseModuleClass):
         self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels))
 
     def _get_inference_input(self, tensors: dict[str, torch.Tensor], **kwargs: object) -> dict[str, Any]:
-        # Data modules of others carry a size relative to the batch's mean, which is no total.
-        return {"x": tensors["X"], "size_factor": tensors["size_factor"] if self.totals_over_all_genes else None}
+        return self.read(tensors)
 
     def _get_generative_input(
         self, tensors: dict[str, torch.Tensor], inference_outputs: dict[str, torch.Tensor], **kwargs: object
@@ -128,9 +122,7 @@ class ScGenModule(BaseModuleClass):
         ``qzm`` and ``qzv``, the mean and variance, and ``z``, the sample, each ``(n_cells, n_latent)``; the size
         factor.
         """
-        if self.gene_likelihood != "gaussian":
-            size_factor = x.sum(1, keepdim=True) if size_factor is None else size_factor
-            x = torch.log1p(x / size_factor * ENCODER_TOTAL)
+        x, size_factor = self.encoder_input(x, size_factor)
         mean, variance, z = self.encoder(x)  # (n_cells, n_latent) each
         return {"qzm": mean, "qzv": variance, "z": z, "size_factor": size_factor}
 
@@ -153,38 +145,6 @@ class ScGenModule(BaseModuleClass):
             return {"mean": self.decoder(z), "theta": None, "zi_logits": None}
         mean, theta, zi_logits = self.decoder(z, size_factor)
         return {"mean": mean, "theta": theta, "zi_logits": zi_logits}
-
-    def expected(self, generative_outputs: dict[str, Any]) -> torch.Tensor:
-        """Return the expected values of decoded cells: the mean, thinned by the technical zeros where there are any.
-
-        Parameters
-        ----------
-        generative_outputs
-            What :meth:`generative` returned.
-        """
-        mean, zi_logits = generative_outputs["mean"], generative_outputs["zi_logits"]
-        return mean if zi_logits is None else mean * torch.sigmoid(-zi_logits)
-
-    def reconstruction(self, x: torch.Tensor, generative_outputs: dict[str, Any]) -> torch.Tensor:
-        """Return the negative log-likelihood of each cell (of a Gaussian: up to a constant), shape ``(n_cells,)``.
-
-        Parameters
-        ----------
-        x
-            Cells, shape ``(n_cells, n_genes)``.
-        generative_outputs
-            What :meth:`generative` returned.
-        """
-        mean, theta, zi_logits = (generative_outputs[key] for key in ("mean", "theta", "zi_logits"))
-        if self.gene_likelihood == "gaussian":
-            return half_squared_error(x, mean)
-        if self.gene_likelihood == "nb":
-            return -NegativeBinomial(mu=mean, theta=theta, validate_args=False).log_prob(x).sum(-1)
-        return (
-            -ZeroInflatedNegativeBinomial(mu=mean, theta=theta, zi_logits=zi_logits, validate_args=False)
-            .log_prob(x)
-            .sum(-1)
-        )
 
     def loss(
         self,
