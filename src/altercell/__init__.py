@@ -11,12 +11,19 @@ __version__ = version("altercell")
 _ROOMS = ("benchmark", "data", "datasets", "errors", "losses", "metrics", "models", "nn", "pl", "testing", "train")
 _MODELS = (
     "ScGen",
+    "TrVAE",
+    "CVAE",
+    "MMDCVAE",
+    "MMDAutoencoder",
+    "ScPerb",
+    "StyleTransferGAN",
     "NoChange",
     "StimulatedMean",
     "RandomStimulated",
     "MeanShift",
     "PCAShift",
     "RidgeShift",
+    "SCVI",
 )
 
 __all__ = ["__version__", *_MODELS, *_ROOMS]

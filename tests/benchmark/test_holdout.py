@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+import altercell as ac
 from altercell import models
-from altercell.benchmark import CEILING, Candidate, holdout, make_split, run_piece, scgen, score_piece
+from altercell.benchmark import CEILING, Candidate, candidate, holdout, make_split, run_piece, scgen, score_piece
 from altercell.errors import GroupError
 
 QUICK = {"n_cells": 40, "n_trees": 10, "metrics": ["mse", "pearson_delta"]}
@@ -99,3 +100,20 @@ def test_a_count_model_is_given_counts(small_cells: AnnData, keys: dict[str, Any
     )
     assert piece.pred.uns["altercell"]["space"] == split.train.uns["altercell"]["space"]
     assert piece.model.space == "counts"
+
+
+def test_scvi_is_scored_in_log_space(keys: dict[str, Any], quick: list[Candidate]) -> None:
+    strong = {"response_share": 0.25, "response_size": 1.5, "specific_share": 0.1, "library_size": 3_000.0}
+    cells = ac.data.normalize(ac.datasets.simulate_response(600, 60, 3, seed=1, **strong))
+    options = {"n_hidden": 32, "n_latent": 4, "gene_likelihood": "nb"}
+    train = {"max_epochs": 40, "enable_progress_bar": False, "plan_kwargs": {"lr": 1e-2, "eps": 1e-4}}
+    expected = candidate(models.SCVI, "expected", train=train, **options)
+    drawn = Candidate("drawn", models.SCVI, options, train, {"output": "log", "draw": True}, counts=True)
+    table = holdout(cells, [expected, drawn, quick[0]], **keys, hold_out=["type_1"], n_genes=40, **QUICK)
+    assert (table["error"] == "").all()
+    scores = table.pivot_table(index="metric", columns="model", values="value")
+    assert np.isfinite(scores.to_numpy()).all()
+    assert scores.loc["mse", "drawn"] < scores.loc["mse", "no change"]
+    # The logarithm of an expected count is above the expected logarithm.
+    assert scores.loc["mse", "drawn"] < scores.loc["mse", "expected"]
+    assert scores.loc["pearson_delta", "drawn"] > 0.3

@@ -9,6 +9,9 @@ from altercell.testing import Subject
 SMALL = {"n_hidden": 32, "n_latent": 8}
 # At the paper's step a network this small would need minutes to learn.
 LEARNING = {"max_epochs": 40, "plan_kwargs": {"lr": 1e-2, "eps": 1e-4}}
+PERB_LEARNING = {"max_epochs": 40, "plan_kwargs": {"lr": 1e-2}}
+
+NARROW = {"n_hidden": (32, 16), "n_latent": 8}
 
 NO_DELTA = "the baseline of no change predicts the control cells themselves"
 
@@ -28,6 +31,46 @@ SUBJECTS = [
         setup_arguments={"size_factor_key": "size_factor"},
         learning_arguments=LEARNING,
         data="counts",
+    ),
+    Subject(ac.TrVAE, arguments=NARROW, learning_arguments=LEARNING),
+    Subject(
+        ac.TrVAE,
+        name="TrVAE-nb-totals",
+        arguments={**NARROW, "gene_likelihood": "nb"},
+        setup_arguments={"size_factor_key": "size_factor"},
+        learning_arguments=LEARNING,
+        data="counts",
+    ),
+    Subject(
+        ac.TrVAE,
+        name="TrVAE-zinb",
+        arguments={**NARROW, "gene_likelihood": "zinb"},
+        learning_arguments=LEARNING,
+        data="counts",
+    ),
+    Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
+    Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),
+    Subject(ac.MMDAutoencoder, arguments=NARROW, learning_arguments=LEARNING),
+    Subject(ac.SCVI, arguments=SMALL, learning_arguments=LEARNING, data="counts"),
+    Subject(
+        ac.SCVI,
+        name="SCVI-nb-totals",
+        arguments={**SMALL, "gene_likelihood": "nb", "encode_covariates": True},
+        setup_arguments={"size_factor_key": "size_factor"},
+        learning_arguments=LEARNING,
+        data="counts",
+        verbs={
+            "predict, drawn": lambda model, seed: model.predict(
+                source="control", target="stimulated", draw=True, seed=seed
+            )
+        },
+    ),
+    Subject(ac.ScPerb, arguments={**SMALL, "control": "control"}, learning_arguments=PERB_LEARNING),
+    Subject(
+        ac.ScPerb,
+        name="ScPerb-latent-transport",
+        arguments={**SMALL, "control": "control", "delta": "latent", "pairing": "transport"},
+        learning_arguments=PERB_LEARNING,
     ),
     Subject(NoChange, known_failures={"C3-beats-no-change": NO_DELTA, "C3-delta-above-floor": NO_DELTA}),
     Subject(StimulatedMean),

@@ -7,7 +7,7 @@ import altercell.datasets
 
 
 def test_public_names():
-    assert set(altercell.datasets.__all__) == {"simulate_response", "true_mean"}
+    assert set(altercell.datasets.__all__) == {"morpho_mnist", "simulate_response", "true_mean"}
     assert all(callable(getattr(altercell.datasets, name)) for name in altercell.datasets.__all__)
 
 

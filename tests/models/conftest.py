@@ -96,20 +96,21 @@ def nb_model() -> ScGen:
     return trained_model(simulated(counts=True), gene_likelihood="nb")
 
 
-def _blocks(x: np.ndarray, state: dict, start: str) -> np.ndarray:
-    """Linear, BatchNorm (eps 1e-3) with running statistics, LeakyReLU 0.01, for each block."""
+def _blocks(x: np.ndarray, state: dict, start: str, slope: float = 0.01) -> np.ndarray:
+    """Linear, BatchNorm (eps 1e-3) with running statistics where there is one, LeakyReLU, for each block."""
     layer = 0
-    while f"{start}.fc_layers.Layer {layer}.0.weight" in state:
-        p = {
-            name.split(f"Layer {layer}.")[1]: value
-            for name, value in state.items()
-            if f"{start}.fc_layers.Layer {layer}." in name
-        }
+    while True:
+        # scvi-tools' own stacks count their layers, ours are stacks of one layer each.
+        names = [f"{start}.fc_layers.Layer {layer}.", f"{start}.{layer}.fc_layers.Layer 0."]
+        parts = [{name.removeprefix(head): state[name] for name in state if name.startswith(head)} for head in names]
+        p = parts[0] or parts[1]
+        if not p:
+            return x
         x = x @ p["0.weight"].T + p["0.bias"]
-        x = (x - p["1.running_mean"]) / np.sqrt(p["1.running_var"] + 1e-3) * p["1.weight"] + p["1.bias"]
-        x = np.maximum(x, 0.01 * x)
+        if "1.weight" in p:
+            x = (x - p["1.running_mean"]) / np.sqrt(p["1.running_var"] + 1e-3) * p["1.weight"] + p["1.bias"]
+        x = np.maximum(x, slope * x)
         layer += 1
-    return x
 
 
 class Oracle:

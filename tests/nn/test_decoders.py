@@ -12,7 +12,7 @@ def hidden_in_numpy(z: np.ndarray, state: dict[str, torch.Tensor], n_layers: int
     """Linear, BatchNorm with running statistics (eps 1e-3), LeakyReLU of slope 0.01, block by block."""
     h = z.astype(np.float64)
     for layer in range(n_layers):
-        part = {name: state[f"hidden.fc_layers.Layer {layer}.{name}"].double().numpy() for name in PARTS}
+        part = {name: state[f"hidden.{layer}.fc_layers.Layer 0.{name}"].double().numpy() for name in PARTS}
         h = h @ part["0.weight"].T + part["0.bias"]
         h = (h - part["1.running_mean"]) / np.sqrt(part["1.running_var"] + 1e-3) * part["1.weight"] + part["1.bias"]
         h = np.where(h > 0, h, 0.01 * h)
@@ -44,7 +44,7 @@ def z() -> torch.Tensor:
 )
 def test_value_decoder_against_numpy(z, name, function, n_layers):
     decoder = shaken(
-        ValueDecoder(N_LATENT, N_HIDDEN, N_GENES, n_layers=n_layers, dropout_rate=0.2, output_activation=name)
+        ValueDecoder(N_LATENT, [N_HIDDEN] * n_layers, N_GENES, dropout_rate=0.2, output_activation=name)
     )
     state = decoder.state_dict()
     linear = hidden_in_numpy(z.numpy(), state, n_layers) @ state["output.weight"].double().numpy().T
@@ -55,14 +55,14 @@ def test_value_decoder_against_numpy(z, name, function, n_layers):
 def test_activations_are_those_of_the_type():
     assert set(ACTIVATIONS) == {"linear", "relu", "softplus"}
     with pytest.raises(KeyError, match="tanh"):
-        ValueDecoder(N_LATENT, N_HIDDEN, N_GENES, n_layers=1, dropout_rate=0, output_activation="tanh")
+        ValueDecoder(N_LATENT, [N_HIDDEN], N_GENES, dropout_rate=0, output_activation="tanh")
 
 
 @pytest.mark.parametrize("rest", [False, True])
 @pytest.mark.parametrize("zero_inflated", [False, True])
 def test_count_decoder_against_numpy(z, rest, zero_inflated):
     decoder = shaken(
-        CountDecoder(N_LATENT, N_HIDDEN, N_GENES, n_layers=2, dropout_rate=0.2, rest=rest, zero_inflated=zero_inflated)
+        CountDecoder(N_LATENT, [N_HIDDEN] * 2, N_GENES, dropout_rate=0.2, rest=rest, zero_inflated=zero_inflated)
     )
     total = torch.tensor([[100.0], [10.0], [1.0], [50.0], [3.0], [7.0]])
     mean, theta, zero_logit = (None if part is None else part.detach() for part in decoder(z, total))
@@ -80,12 +80,12 @@ def test_count_decoder_against_numpy(z, rest, zero_inflated):
 
 
 def test_without_a_rest_the_means_add_up_to_the_total(z):
-    decoder = shaken(CountDecoder(N_LATENT, N_HIDDEN, N_GENES, n_layers=1, dropout_rate=0))
+    decoder = shaken(CountDecoder(N_LATENT, [N_HIDDEN], N_GENES, dropout_rate=0))
     np.testing.assert_allclose(decoder(z, torch.full((6, 1), 40.0))[0].sum(1).detach(), 40, rtol=1e-5)
 
 
 def test_with_a_rest_other_genes_take_their_share(z):
-    decoder = shaken(CountDecoder(N_LATENT, N_HIDDEN, N_GENES, n_layers=1, dropout_rate=0, rest=True))
+    decoder = shaken(CountDecoder(N_LATENT, [N_HIDDEN], N_GENES, dropout_rate=0, rest=True))
     assert (decoder(z, torch.full((6, 1), 40.0))[0].sum(1) < 40).all()
     with torch.no_grad():
         decoder.share.bias[-1] = 50.0  # all counts to the genes that are not registered
@@ -93,7 +93,7 @@ def test_with_a_rest_other_genes_take_their_share(z):
 
 
 def test_dropout_acts_in_training_only(z):
-    decoder = ValueDecoder(N_LATENT, 64, N_GENES, n_layers=1, dropout_rate=0.5)
+    decoder = ValueDecoder(N_LATENT, [64], N_GENES, dropout_rate=0.5)
     torch.manual_seed(0)
     assert not torch.equal(decoder(z), decoder(z))
     decoder.eval()
@@ -101,7 +101,7 @@ def test_dropout_acts_in_training_only(z):
 
 
 def test_blocks_have_the_papers_batch_norm():
-    decoder = ValueDecoder(N_LATENT, N_HIDDEN, N_GENES, n_layers=2, dropout_rate=0.2)
+    decoder = ValueDecoder(N_LATENT, [N_HIDDEN] * 2, N_GENES, dropout_rate=0.2)
     norms = [layer for layer in decoder.modules() if isinstance(layer, nn.BatchNorm1d)]
     assert [(norm.eps, norm.momentum) for norm in norms] == [(1e-3, 0.01)] * 2
     assert [layer.p for layer in decoder.modules() if isinstance(layer, nn.Dropout)] == [0.2] * 2

@@ -28,6 +28,8 @@ def plots(make):
     history = {name: pd.DataFrame({name: rng.uniform(1e5, 2e5, 20)}) for name in ("train_loss", "validation_loss")}
     table = pd.DataFrame({"model": np.resize(["ScGen", "a baseline of a very long name"], 12), "metric": "mse"})
     table = table.assign(label=np.resize(["B", "T", "NK"], 12), seed=np.repeat([0, 1], 6), value=rng.uniform(size=12))
+    images = rng.uniform(size=(60, 64))
+    models = {"ScGen": pred, "a model of a very long name": control}
     return {
         "classifier": lambda ax: pl.classifier(scored, ax=ax),
         "cosines": lambda ax: pl.cosines(cosines, ax=ax),
@@ -35,7 +37,10 @@ def plots(make):
         "gene_distribution": lambda ax: pl.gene_distribution("ISG15", arms, ax=ax),
         "gene_means": lambda ax: pl.gene_means(pred, real, control=control, ax=ax),
         "gene_variances": lambda ax: pl.gene_variances(pred, real, control=control, ax=ax),
+        "image_grid": lambda ax: pl.image_grid(images, images[::-1], image_shape=(8, 8), ax=ax),
         "interpolation": lambda ax: pl.interpolation(path, genes, ax=ax),
+        "latent_umap": lambda ax: pl.latent_umap(images, ["control", "a condition of a long name"] * 30, ax=ax),
+        "means_and_variances": lambda ax: pl.means_and_variances(models, real, control=control, ax=ax),
         "scores": lambda ax: pl.scores(table, ax=ax),
         "training": lambda ax: pl.training(history, ax=ax),
         "umap": lambda ax: pl.umap(arms, basis="X_pca", ax=ax),
@@ -43,6 +48,19 @@ def plots(make):
 
 
 each = pytest.mark.parametrize("name", pl.__all__)
+
+
+# Plots of several panels: how many down and across.
+PANELS = {"means_and_variances": (2, 2)}
+
+
+def first(axes):
+    return np.ravel(axes)[0]
+
+
+def axes_for(name, part):
+    """Axes of a figure or a part of one, as many as the plot draws on."""
+    return part.subplots(*PANELS.get(name, (1, 1)))
 
 
 def overhang(figure):
@@ -57,7 +75,7 @@ def test_there_is_a_case_for_every_public_plot(plots):
 
 @each
 def test_nothing_is_cut_off_at_the_default_size(plots, name):
-    figure = plots[name](None).figure
+    figure = first(plots[name](None)).figure
     figure.draw_without_rendering()
     assert overhang(figure) < 0.02
 
@@ -65,41 +83,43 @@ def test_nothing_is_cut_off_at_the_default_size(plots, name):
 @each
 def test_a_plot_without_axes_opens_one_figure(plots, name):
     before = plt.get_fignums()
-    ax = plots[name](None)
+    ax = first(plots[name](None))
     assert len(plt.get_fignums()) == len(before) + 1
     assert ax.figure.number not in before
 
 
 @each
 def test_axes_carry_labels_of_what_they_show(plots, name):
-    ax = plots[name](None)
+    ax = first(plots[name](None))
     texts = [ax.get_xlabel(), ax.get_ylabel(), ax.get_title(), *(text.get_text() for text in ax.get_xticklabels())]
     assert any(len(text) > 1 for text in texts)
 
 
 @each
 def test_only_the_given_axes_are_drawn_on(plots, name):
-    left, right = plt.subplots(1, 2)[1]
-    assert plots[name](left) is left
-    assert left.has_data()
-    assert not right.has_data()
-    assert plt.get_fignums() == [left.figure.number]
+    figure = plt.figure(figsize=(12, 6), layout="constrained")
+    given, other = axes_for(name, figure.subfigures(1, 2)[0]), figure.add_subplot()
+    answer = plots[name](given)
+    assert np.ravel(answer).tolist() == np.ravel(given).tolist()
+    assert all(ax.has_data() for ax in np.ravel(given))
+    assert not other.has_data()
+    assert plt.get_fignums() == [figure.number]
 
 
 @each
 def test_axes_of_a_subfigure_will_do(plots, name):
     part = plt.figure(layout="constrained", figsize=(12, 6)).subfigures(1, 2)[1]
-    ax = part.subplots()
-    assert plots[name](ax) is ax
-    assert ax.has_data()
+    axes = axes_for(name, part)
+    assert np.ravel(plots[name](axes)).tolist() == np.ravel(axes).tolist()
+    assert first(axes).has_data()
 
 
 @each
 def test_a_figure_without_pyplot_will_do(plots, name):
     from matplotlib.figure import Figure
 
-    ax = Figure(figsize=(6, 4), layout="constrained").subplots()
-    assert plots[name](ax) is ax
+    axes = axes_for(name, Figure(figsize=(6, 4), layout="constrained"))
+    assert np.ravel(plots[name](axes)).tolist() == np.ravel(axes).tolist()
     assert plt.get_fignums() == []
 
 
@@ -107,7 +127,7 @@ def test_a_figure_without_pyplot_will_do(plots, name):
 def test_figures_can_be_written_as_vectors(plots, name):
     for kind in ("pdf", "svg"):
         file = io.BytesIO()
-        plots[name](None).figure.savefig(file, format=kind)
+        first(plots[name](None)).figure.savefig(file, format=kind)
         assert file.tell() > 5_000
 
 
@@ -115,7 +135,7 @@ def test_figures_can_be_written_as_vectors(plots, name):
 def test_drawing_twice_draws_the_same(plots, name):
     pictures = []
     for _ in range(2):
-        figure = plots[name](None).figure
+        figure = first(plots[name](None)).figure
         figure.canvas.draw()
         pictures.append(np.asarray(figure.canvas.buffer_rgba()))
     np.testing.assert_array_equal(*pictures)
@@ -124,6 +144,6 @@ def test_drawing_twice_draws_the_same(plots, name):
 @each
 def test_larger_letters_still_fit(plots, name):
     with plt.rc_context({"font.size": 16}):
-        figure = plots[name](None).figure
+        figure = first(plots[name](None)).figure
         figure.draw_without_rendering()
         assert overhang(figure) < 0.04

@@ -4,7 +4,7 @@ import sys
 import altercell.pl as pl
 
 NAMES = ["classifier", "cosines", "dots", "gene_distribution", "gene_means", "gene_variances"]
-NAMES += ["interpolation", "scores", "training", "umap"]
+NAMES += ["image_grid", "interpolation", "latent_umap", "means_and_variances", "scores", "training", "umap"]
 
 
 def test_the_plots_of_the_first_set_are_public():

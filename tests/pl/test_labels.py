@@ -64,6 +64,20 @@ def test_obstacles_are_kept_clear(crowd):
     assert not any(box.overlaps(block.get_window_extent()) for box in boxes(labels))
 
 
+def test_the_other_named_points_are_kept_clear(ax):
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    xy = np.array([[0.5, 0.5], [0.56, 0.52], [0.53, 0.56]])
+    pixels = ax.transData.transform(xy)
+    for box in boxes(place_labels(ax, xy, range(3), ["A LONG NAME", "ANOTHER NAME", "ONE MORE"])):
+        assert not ((pixels > box.min - 1) & (pixels < box.max + 1)).all(axis=1).any()
+
+
+def test_names_have_a_rim_of_the_colour_of_the_axes(ax):
+    ax.set_facecolor("black")
+    (rim,) = place_labels(ax, np.array([[0.5, 0.5]]), [0], ["MX1"])[0].get_path_effects()
+    assert rim._gc["foreground"] == ax.get_facecolor()
+
+
 def test_a_line_is_avoided_where_there_is_room(ax):
     ax.set(xlim=(0, 1), ylim=(0, 1))
     line = np.column_stack([np.linspace(0, 1, 200)] * 2)

@@ -51,3 +51,48 @@ def test_dots_show_the_response(kang):
 def test_umap_draws_all_cells(kang):
     ax = pl.umap(kang, n_cells=300)
     assert len(ax.collections[0].get_offsets()) == 600
+
+
+def test_several_predictions_are_drawn_beside_each_other_with_their_scores(kang):
+    control, real = kang.values()
+    halves = {"half of the truth": real[::2].copy(), "no change": control}
+    axes = pl.means_and_variances(halves, real, control=control)
+    scores = [float(ax.get_title().split("pearson_r2: ")[1].split()[0]) for ax in axes[0]]
+    assert scores[0] > 0.99 > scores[1]
+    assert all(len({text.get_text() for text in ax.texts} & INTERFERON) >= 4 for ax in axes.ravel())
+
+
+def test_a_latent_umap_of_expression_parts_the_conditions(kang):
+    import scanpy as sc
+    from matplotlib.colors import to_rgb
+
+    from altercell.pl._style import CONTROL
+
+    both = ad.concat(kang, label="condition", index_unique="-")
+    sc.pp.pca(both, n_comps=20)
+    ax = pl.latent_umap(both.obsm["X_pca"], both.obs["condition"], n_cells=800)
+    points, faces = np.asarray(ax.collections[0].get_offsets()), ax.collections[0].get_facecolor()[:, :3]
+    is_control = (faces == to_rgb(CONTROL)).all(axis=1)
+    gap = np.linalg.norm(points[is_control].mean(axis=0) - points[~is_control].mean(axis=0))
+    assert len(points) == 800
+    assert gap > points[is_control].std(axis=0).max()
+
+
+def test_digits_are_chosen_and_drawn_by_label(real_data):
+    import gzip
+
+    folder = real_data / "morphomnist"
+    with (
+        gzip.open(folder / "t10k-images-idx3-ubyte.gz") as images,
+        gzip.open(folder / "t10k-labels-idx1-ubyte.gz") as labels,
+    ):
+        pixels = np.frombuffer(images.read(), np.uint8, offset=16).reshape(-1, 784).astype(np.float32)
+        digits = np.frombuffer(labels.read(), np.uint8, offset=8)
+    cells = ad.AnnData(pixels)
+    cells.obs["digit"] = digits
+    ax = pl.image_grid(cells, cells, cells, image_shape=(28, 28), labels_key="digit")
+    assert [text.get_text() for text in ax.get_xticklabels()] == [str(digit) for digit in range(10)]
+    picture = np.ma.filled(ax.images[0].get_array(), np.nan)
+    for digit in range(10):
+        shown = picture[:28, digit * 30 : digit * 30 + 28].ravel()
+        assert digits[(pixels == shown).all(axis=1)].tolist() == [digit]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from altercell.pl._style import CONTROL, CYCLE, LINE, REAL, colours, new_axes, new_row
+from altercell.pl._style import CONTROL, CYCLE, KINDS, LINE, REAL, colours, new_axes, new_grid, new_row
 
 # Linear RGB to what a deuteranope and a protanope see (Vienot, Brettel and Mollon, 1999).
 BLIND = {
@@ -43,6 +43,14 @@ def test_new_row_has_panels_side_by_side():
     assert len({panel.figure for panel in row}) == 1
 
 
+def test_new_grid_has_panels_down_and_across():
+    grid = new_grid(2, 3, (6, 4))
+    assert grid.shape == (2, 3)
+    assert grid[0, 0].figure is grid[1, 2].figure
+    assert grid[0, 0].figure.get_size_inches().tolist() == [6, 4]
+    assert new_grid(1, 1, (2, 2)).shape == (1, 1)
+
+
 def test_control_and_real_keep_their_colours_whatever_the_order():
     first, second = colours(["control", "real", "ScGen"]), colours(["ScGen", "real", "control"])
     assert (first["control"], first["real"], first["ScGen"]) == (CONTROL, REAL, CYCLE[0])
@@ -53,6 +61,19 @@ def test_control_and_real_keep_their_colours_whatever_the_order():
 def test_any_number_of_populations_have_colours_of_their_own(n):
     names = ["control", "real", *(f"model {i}" for i in range(n))]
     assert len({colours(names)[name] for name in names}) == n + 2
+
+
+@pytest.mark.parametrize("n", [1, len(KINDS) - 1, len(KINDS), len(KINDS) + 1, 30])
+@pytest.mark.parametrize("fixed", [[], ["control"], ["real"], ["control", "real"]])
+def test_any_number_of_kinds_have_colours_of_their_own(n, fixed):
+    names = [*fixed, *(f"kind {i}" for i in range(n))]
+    assert len({colours(names, KINDS)[name] for name in names}) == len(names)
+
+
+def test_control_and_the_first_two_kinds_differ_without_colour():
+    shades = sorted(np.array(to_rgb(colour)) @ [0.299, 0.587, 0.114] for colour in (CONTROL, *KINDS[:2]))
+    assert min(np.diff(shades)) > 0.15
+    assert min(np.diff(sorted(np.array(to_rgb(colour)) @ [0.299, 0.587, 0.114] for colour in KINDS[:3]))) > 0.1
 
 
 @pytest.mark.parametrize("eye", BLIND)

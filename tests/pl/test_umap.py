@@ -54,10 +54,10 @@ def test_components_are_fitted_on_measured_cells_alone(populations, dense, monke
     seen = {}
 
     def neighbors(joint, **_):
-        seen["pcs"] = joint.obsm["X_pca"]
+        seen["pcs"] = joint.obsm["X_points"]
 
     def layout(joint, **_):
-        joint.obsm["X_umap"] = joint.obsm["X_pca"][:, :2]
+        joint.obsm["X_umap"] = joint.obsm["X_points"][:, :2]
 
     monkeypatch.setattr(sc.pp, "neighbors", neighbors)
     monkeypatch.setattr(sc.tl, "umap", layout)

@@ -95,3 +95,28 @@ def test_a_prediction_is_known_as_one(arms):
     from altercell.pl._umap import _measured
 
     assert _measured(arms, None) == ["control", "real"]
+
+
+def test_a_latent_representation_is_drawn_by_condition(model):
+    points, condition = model.get_latent_representation(), model.adata.obs["condition"]
+    ax = pl.latent_umap(points, condition)
+    assert len(ax.collections[0].get_offsets()) == model.adata.n_obs
+    counts = condition.value_counts()
+    expected = [f"{name} (n = {counts[name]:,})" for name in ("control", "stimulated")]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == expected
+    assert ax.get_legend().get_title().get_text() == "condition"
+
+
+def test_means_and_variances_take_predictions(arms):
+    control, real, pred = arms.values()
+    axes = pl.means_and_variances({"ScGen": pred, "no change": control}, real, control=control)
+    assert axes.shape == (2, 2)
+    assert len(axes[1, 0].collections[0].get_offsets()) == pred.n_vars
+
+
+def test_cells_are_drawn_as_images_with_the_way_of_the_prediction(model, arms):
+    source = model.adata[(model.adata.obs["condition"] == "control").to_numpy()]
+    ax = pl.image_grid(model.adata, arms["ScGen"], arms["real"], image_shape=(6, 10), labels_key="cell_type")
+    names = ["source\ncontrol", "predicted\nstimulated", "real\nstimulated"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == names
+    assert f"of {source.n_obs:,} images" in ax.get_xlabel()

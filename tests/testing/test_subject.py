@@ -39,6 +39,16 @@ def test_arguments_reach_the_constructor():
     assert not model.is_trained_
 
 
+def test_arguments_that_name_a_condition_follow_its_name():
+    subject = Subject(Shift, arguments={"clip": True, "weighting": "balanced", "control": "control"}, name="one")
+    renamed = subject.renamed({"control": 0, "stimulated": 1})
+    assert renamed.arguments == {"clip": True, "weighting": "balanced", "control": 0}
+    assert (renamed.name, renamed.Model) == ("one", Shift)
+    assert subject.arguments["control"] == "control"
+    subject.once("thing", lambda: 1)
+    assert renamed.once("thing", lambda: 2) == 2
+
+
 def test_setup_arguments_and_changes_of_them():
     subject = Subject(Shift, setup_arguments={"categorical_covariate_keys": ["donor"]})
     assert subject.make().registry_["setup_args"]["categorical_covariate_keys"] == ["donor"]

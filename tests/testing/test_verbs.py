@@ -57,6 +57,16 @@ def test_generation_without_an_origin_has_no_prior():
     assert "generate from the prior" not in names
 
 
+def test_a_delta_that_is_learned_is_not_resampled():
+    class Learned(Net):
+        def get_delta(self, source, target):
+            return super().get_delta(source, target)
+
+    names = set(verbs_of(subject_of(Learned)))
+    assert "get_delta" in names
+    assert "get_delta, resampled" not in names
+
+
 def test_verbs_of_ones_own_are_called():
     subject = Subject(Shift, verbs={"count": lambda model, seed: model.adata.n_obs + seed})
     assert answers(subject, subject.trained, seed=5)["count"] == 205

@@ -60,6 +60,54 @@ def test_scvis_defaults_are_made_explicit(make_toy):
     assert TrainingPlan(make_toy(), n_epochs_kl_warmup=5).n_epochs_kl_warmup == 5
 
 
+def weighted(module):
+    """Let a module's loss take the weight of the divergence, and keep what it is given in training and validation."""
+    plain, given = module.loss, {True: [], False: []}
+
+    def loss(tensors, inference_outputs, generative_outputs, kl_weight=1.0):
+        given[module.training].append(kl_weight)
+        output = plain(tensors, inference_outputs, generative_outputs)
+        error, size = output.reconstruction_loss["error"], output.kl_local["size"]
+        return LossOutput(loss=(error + kl_weight * size).mean(), reconstruction_loss=error, kl_local=size)
+
+    module.loss = loss
+    return module, given
+
+
+@pytest.mark.parametrize(
+    ("options", "weights_by_epoch"),
+    [
+        ({}, [1.0] * 4),
+        ({"max_kl_weight": 0.3}, [0.3] * 4),
+        ({"n_epochs_kl_warmup": 2}, [0.0, 0.5, 1.0, 1.0]),
+        ({"n_epochs_kl_warmup": 4, "min_kl_weight": 0.1, "max_kl_weight": 0.5}, [0.1, 0.2, 0.3, 0.4]),
+        ({"n_epochs_kl_warmup": 4, "first_epoch": 2}, [0.5, 0.75, 1.0, 1.0]),
+    ],
+)
+def test_the_weight_of_the_divergence_follows_the_warm_up_and_validation_has_its_end(
+    make_toy, data, fit, options, weights_by_epoch
+):
+    module, given = weighted(make_toy())
+    plan = TrainingPlan(module, **options)
+    fit(plan, data, 4, num_sanity_val_steps=0)
+    assert given[True] == pytest.approx(np.repeat(weights_by_epoch, 4))
+    assert given[False] == pytest.approx([options.get("max_kl_weight", 1.0)] * len(given[False]))
+    assert len(given[False]) >= 4
+    assert [record["kl_weight"] for record in plan.records] == pytest.approx(weights_by_epoch)
+
+
+def test_a_warm_up_by_steps_is_scvis(make_toy, data, fit):
+    module, given = weighted(make_toy())
+    fit(TrainingPlan(module, n_steps_kl_warmup=8), data, 3, num_sanity_val_steps=0)
+    assert given[True] == pytest.approx([*np.arange(8) / 8, *[1.0] * 4])
+
+
+def test_a_loss_without_a_weight_is_given_none(make_toy, data, fit):
+    plan = TrainingPlan(make_toy(), n_epochs_kl_warmup=2)
+    fit(plan, data, 1)
+    assert "kl_weight" not in plan.records[0]
+
+
 def test_an_unknown_argument_of_the_plan_does_not_pass_silently(make_toy, data, fit):
     with pytest.raises(TypeError, match="learning_rate"):
         fit(TrainingPlan(make_toy(), learning_rate=1.0), data, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,40 @@ def baselines() -> list[Candidate]:
     return [Candidate(name, getattr(models, model), baseline=True) for name, model in BASELINES.items()]
 
 
+def candidate(
+    model: type,
+    name: str | None = None,
+    *,
+    train: Mapping[str, Any] | None = None,
+    predict: Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> Candidate:
+    """Return a model as a candidate; with a likelihood of counts it reads the counts and answers in log space.
+
+    Parameters
+    ----------
+    model
+        The class.
+    name
+        Its name in the tables; None for the name of the class.
+    train, predict
+        Keyword arguments of ``train`` and of ``predict``.
+    **arguments
+        Of the constructor.
+
+    Examples
+    --------
+    >>> import altercell as ac
+    >>> candidate(ac.SCVI, predict={"draw": True}).predict
+    {'output': 'log', 'draw': True}
+    """
+    likelihood = inspect.signature(model).parameters.get("gene_likelihood")
+    default = "gaussian" if likelihood is None else likelihood.default
+    counts = arguments.get("gene_likelihood", default) != "gaussian"
+    asked = {"output": "log"} if counts else {}
+    return Candidate(name or model.__name__, model, arguments, dict(train or {}), {**asked, **(predict or {})}, counts)
+
+
 def scgen(
     name: str = "ScGen",
     *,
@@ -69,9 +104,7 @@ def scgen(
     **arguments
         Of the constructor. With a count likelihood it reads the counts and answers in log space.
     """
-    counts = arguments.get("gene_likelihood", "gaussian") != "gaussian"
-    asked = {"output": "log"} if counts else {}
-    return Candidate(name, models.ScGen, arguments, dict(train or {}), {**asked, **(predict or {})}, counts)
+    return candidate(models.ScGen, name, train=train, predict=predict, **arguments)
 
 
 def unique_names(candidates: Sequence[Candidate]) -> None:

@@ -2,5 +2,24 @@
 
 from altercell.models.baselines import MeanShift, NoChange, PCAShift, RandomStimulated, RidgeShift, StimulatedMean
 from altercell.models.scgen import ScGen
+from altercell.models.scperb import ScPerb
+from altercell.models.scvi import SCVI
+from altercell.models.style_transfer import StyleTransferGAN
+from altercell.models.trvae import CVAE, MMDCVAE, MMDAutoencoder, TrVAE
 
-__all__ = ["MeanShift", "NoChange", "PCAShift", "RandomStimulated", "RidgeShift", "ScGen", "StimulatedMean"]
+__all__ = [
+    "CVAE",
+    "MMDCVAE",
+    "SCVI",
+    "MMDAutoencoder",
+    "MeanShift",
+    "NoChange",
+    "PCAShift",
+    "RandomStimulated",
+    "RidgeShift",
+    "ScGen",
+    "ScPerb",
+    "StimulatedMean",
+    "StyleTransferGAN",
+    "TrVAE",
+]

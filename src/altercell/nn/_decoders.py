@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from scvi.nn import FCLayers
 from torch import nn
+
+from altercell.nn._blocks import hidden_blocks
 
 OutputActivation = Literal["linear", "relu", "softplus"]
 
@@ -18,12 +20,12 @@ class ValueDecoder(nn.Module):
 
     Parameters
     ----------
-    n_latent, n_hidden, n_genes
-        Widths.
-    n_layers
-        Hidden blocks of Linear, BatchNorm, LeakyReLU, dropout.
-    dropout_rate
-        Dropout of the hidden blocks.
+    n_latent, n_genes
+        Numbers of inputs and outputs.
+    n_hidden
+        Width of each hidden block.
+    dropout_rate, negative_slope, batch_norm
+        Of the hidden blocks; see :func:`hidden_blocks`.
     output_activation
         ``"linear"``, or ``"relu"`` or ``"softplus"`` for values that cannot be negative.
     """
@@ -31,23 +33,19 @@ class ValueDecoder(nn.Module):
     def __init__(
         self,
         n_latent: int,
-        n_hidden: int,
+        n_hidden: Sequence[int],
         n_genes: int,
         *,
-        n_layers: int,
         dropout_rate: float,
+        negative_slope: float = 0.01,
+        batch_norm: bool = True,
         output_activation: OutputActivation = "linear",
     ) -> None:
         super().__init__()
-        self.hidden = FCLayers(
-            n_latent,
-            n_hidden,
-            n_layers=n_layers,
-            n_hidden=n_hidden,
-            dropout_rate=dropout_rate,
-            activation_fn=nn.LeakyReLU,
+        self.hidden = hidden_blocks(
+            n_latent, n_hidden, dropout_rate=dropout_rate, negative_slope=negative_slope, batch_norm=batch_norm
         )
-        self.output = nn.Linear(n_hidden, n_genes)
+        self.output = nn.Linear(n_hidden[-1], n_genes)
         self.activation = ACTIVATIONS[output_activation]()
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
@@ -70,7 +68,7 @@ class CountDecoder(nn.Module):
 
     Parameters
     ----------
-    n_latent, n_hidden, n_genes, n_layers, dropout_rate
+    n_latent, n_hidden, n_genes, dropout_rate, negative_slope, batch_norm
         As in :class:`ValueDecoder`.
     rest
         Whether the shares leave room for genes that are not among these: the softmax has one column more, which is
@@ -82,27 +80,23 @@ class CountDecoder(nn.Module):
     def __init__(
         self,
         n_latent: int,
-        n_hidden: int,
+        n_hidden: Sequence[int],
         n_genes: int,
         *,
-        n_layers: int,
         dropout_rate: float,
+        negative_slope: float = 0.01,
+        batch_norm: bool = True,
         rest: bool = False,
         zero_inflated: bool = False,
     ) -> None:
         super().__init__()
         self.n_genes = n_genes
-        self.hidden = FCLayers(
-            n_latent,
-            n_hidden,
-            n_layers=n_layers,
-            n_hidden=n_hidden,
-            dropout_rate=dropout_rate,
-            activation_fn=nn.LeakyReLU,
+        self.hidden = hidden_blocks(
+            n_latent, n_hidden, dropout_rate=dropout_rate, negative_slope=negative_slope, batch_norm=batch_norm
         )
-        self.share = nn.Linear(n_hidden, n_genes + int(rest))
+        self.share = nn.Linear(n_hidden[-1], n_genes + int(rest))
         self.log_dispersion = nn.Parameter(torch.zeros(n_genes))
-        self.zero_logit = nn.Linear(n_hidden, n_genes) if zero_inflated else None
+        self.zero_logit = nn.Linear(n_hidden[-1], n_genes) if zero_inflated else None
 
     def forward(
         self, z: torch.Tensor, size_factor: torch.Tensor

@@ -5,8 +5,11 @@ from __future__ import annotations
 from altercell.pl._distribution import gene_distribution
 from altercell.pl._dots import dots
 from altercell.pl._genes import gene_means, gene_variances
+from altercell.pl._images import image_grid
 from altercell.pl._interpolation import interpolation
+from altercell.pl._latent import latent_umap
 from altercell.pl._linearity import classifier, cosines
+from altercell.pl._moments import means_and_variances
 from altercell.pl._scores import scores
 from altercell.pl._training import training
 from altercell.pl._umap import umap
@@ -18,7 +21,10 @@ __all__ = [
     "gene_distribution",
     "gene_means",
     "gene_variances",
+    "image_grid",
     "interpolation",
+    "latent_umap",
+    "means_and_variances",
     "scores",
     "training",
     "umap",

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
@@ -28,8 +29,8 @@ def place_labels(
     """Name some of the points of a scatter plot.
 
     For each name in turn the best of 96 places around its point is taken: the cost of a place is the area that it
-    shares with names already placed or has outside the axes, then the number of points that it covers, then its
-    distance. Call it last, when the limits of the axes stand.
+    shares with names already placed and with the named points, or has outside the axes, then the number of points that
+    it covers, then its distance. Call it last, when the limits of the axes stand.
 
     Parameters
     ----------
@@ -55,6 +56,7 @@ def place_labels(
     pixels, frame = ax.transData.transform(xy), ax.get_window_extent()
     seen = pixels if line is None else np.concatenate([pixels, ax.transData.transform(line)])
     taken = [artist.get_window_extent() for artist in obstacles]
+    taken += [Bbox([point, point]).padded(2) for point in pixels[np.asarray(rows, dtype=int)]]
     placed = []
     for row, name in zip(rows, names, strict=True):
         label = _annotation(ax, name, xy[row])
@@ -72,6 +74,7 @@ def _annotation(ax: Axes, name: str, point: np.ndarray) -> Annotation:
     return ax.annotate(
         name, tuple(point), xytext=(0, 0), textcoords="offset points", fontsize="small",
         ha="left", va="bottom", arrowprops=line, zorder=5,
+        path_effects=[withStroke(linewidth=1.5, foreground=ax.get_facecolor())],  # to be read where it covers points
     )  # fmt: skip
 
 

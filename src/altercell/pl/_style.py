@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -15,6 +15,8 @@ REAL = "#0072b2"
 CYCLE = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 FAINT = "#b8c4cc"
 LINE = "#333333"
+# The palette again, for points of many kinds: the first three differ in lightness, to be printed grey.
+KINDS = ("#d55e00", LINE, "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#f0e442", REAL)
 
 #: Of a quantity from low to high: even in lightness, and as readable without red or green.
 SEQUENTIAL = "viridis"
@@ -44,28 +46,47 @@ def new_row(n: int, size: tuple[float, float]) -> Any:
         Width and height of the figure, in inches, for letters of 10 points; where the caller's style has larger ones
         the figure grows with them.
     """
+    axes: Any = new_grid(1, n, size)[0]
+    return axes
+
+
+def new_grid(n_rows: int, n_columns: int, size: tuple[float, float]) -> Any:
+    """Return the axes of a new pyplot figure with panels in rows and columns: an array (n_rows, n_columns).
+
+    Parameters
+    ----------
+    n_rows, n_columns
+        Number of panels down and across.
+    size
+        Width and height of the figure, as in :func:`new_row`.
+    """
     import matplotlib.pyplot as plt
 
     scale = mpl.rcParams["font.size"] / 10
     figsize = (size[0] * scale, size[1] * scale)
-    return plt.subplots(1, n, figsize=figsize, layout="constrained", squeeze=False)[1][0]
+    return plt.subplots(n_rows, n_columns, figsize=figsize, layout="constrained", squeeze=False)[1]
 
 
-def colours(names: Iterable[str]) -> dict[str, str]:
+def colours(names: Iterable[str], cycle: Sequence[str] = CYCLE) -> dict[str, str]:
     """Give each population its colour, the same in every plot: control grey, real blue, the others in order.
 
     Parameters
     ----------
     names
         Names of the populations; ``"control"`` and ``"real"`` are known by name.
+    cycle
+        Colours of the others, in order; a colour that is taken is passed over. Where there are more names, shades of
+        one scale take its place.
 
     Returns
     -------
     A hexadecimal colour a name.
     """
     fixed = {"control": CONTROL, "real": REAL}
+    names = list(names)
     others = [name for name in names if name not in fixed]
-    if len(others) <= len(CYCLE):
-        return fixed | dict(zip(others, CYCLE, strict=False))
+    free = [shade for shade in cycle if shade not in {fixed[name] for name in fixed if name in names}]
+    if len(others) <= len(free):
+        return fixed | dict(zip(others, free, strict=False))
     shades = mpl.colormaps["plasma"]
     return fixed | {name: to_hex(shades(0.92 * i / (len(others) - 1))) for i, name in enumerate(others)}

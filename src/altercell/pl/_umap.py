@@ -8,11 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from altercell.errors import DataError, KeyNotFoundError, listing
 from altercell.metrics._matrix import genes_of
 from altercell.metrics._pcs import project_on_pcs
+from altercell.pl._points import choose_rows, draw_points, lay_out, name_kinds
 from altercell.pl._populations import check_populations
 from altercell.pl._style import colours, new_axes
 
@@ -72,32 +72,21 @@ def umap(
     """
     check_populations(populations)
     rng = np.random.default_rng(seed)
-    rows = {name: _draw_rows(adata, n_cells, rng) for name, adata in populations.items()}
+    rows = {name: choose_rows(adata.n_obs, n_cells, rng) for name, adata in populations.items()}
     if basis is None:
-        xy = _joint_umap(populations, rows, _measured(populations, fit_on), n_pcs, n_neighbors, min_dist, seed)
+        points = _on_components(populations, rows, _measured(populations, fit_on), n_pcs, seed)
+        xy = lay_out(points, n_neighbors, min_dist, seed)
     else:
         xy = np.concatenate([_coordinates(adata, basis, name)[rows[name]] for name, adata in populations.items()])
-    colour = colours(populations)
-    shades = np.repeat([colour[name] for name in populations], [len(rows[name]) for name in populations])
-    order = rng.permutation(len(xy))
+    colour, counts = colours(populations), {name: len(chosen) for name, chosen in rows.items()}
+    names = np.repeat(list(counts), list(counts.values()))
 
     ax = new_axes(ax, (5.4, 4.2))
-    xy, size = xy[order], float(np.clip(12_000 / len(xy), 2, 14))
-    ax.scatter(xy[:, 0], xy[:, 1], s=size, c=shades[order].tolist(), linewidths=0, alpha=0.8)
-    handles = [
-        Line2D([], [], color=colour[name], marker="o", linestyle="", label=f"{name} (n = {len(rows[name]):,})")
-        for name in populations
-    ]
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
+    draw_points(ax, xy, names, colour, rng.permutation(len(xy)))
+    name_kinds(ax, counts, colour)
     title = "UMAP" if basis is None else basis.removeprefix("X_")
-    ax.set(xticks=[], yticks=[], xlabel=f"{title} 1", ylabel=f"{title} 2")
+    ax.set(xlabel=f"{title} 1", ylabel=f"{title} 2")
     return ax
-
-
-def _draw_rows(adata: AnnData, n_cells: int | None, rng: np.random.Generator) -> np.ndarray:
-    if n_cells is None or adata.n_obs <= n_cells:
-        return np.arange(adata.n_obs)
-    return np.sort(rng.choice(adata.n_obs, n_cells, replace=False))
 
 
 def _measured(populations: Mapping[str, AnnData], fit_on: Sequence[str] | None) -> list[str]:
@@ -120,31 +109,14 @@ def _coordinates(adata: AnnData, basis: str, name: str) -> np.ndarray:
     return values[:, :2]
 
 
-def _joint_umap(
-    populations: Mapping[str, AnnData],
-    rows: Mapping[str, np.ndarray],
-    fit_on: Sequence[str],
-    n_pcs: int,
-    n_neighbors: int,
-    min_dist: float,
-    seed: int,
+def _on_components(
+    populations: Mapping[str, AnnData], rows: Mapping[str, np.ndarray], fit_on: Sequence[str], n_pcs: int, seed: int
 ) -> np.ndarray:
-    """Return coordinates (n_cells, 2) of all drawn cells, in the order of the populations."""
-    import scanpy as sc
-
-    from altercell._random import isolated_rng
-
+    """Return principal components (n_cells, n_pcs) of all drawn cells, in the order of the populations."""
     genes = next(iter(populations.values())).var_names
     cells = {name: sp.csr_matrix(genes_of(adata, genes, name)[rows[name]]) for name, adata in populations.items()}
     everything, basis = sp.vstack(list(cells.values())), sp.vstack([cells[name] for name in fit_on])
-    if everything.shape[0] <= n_neighbors:
-        raise DataError(f"{everything.shape[0]} cells are too few for a graph of n_neighbors={n_neighbors}")
     projected, _ = project_on_pcs(everything, basis, n_pcs=n_pcs, seed=seed)
     if projected.shape[1] == 0:
         raise DataError(f"the cells of {listing(fit_on)} are all the same, so they have no principal components")
-    joint = AnnData(shape=(len(projected), 0))
-    joint.obsm["X_pca"] = projected
-    with isolated_rng(seed):
-        sc.pp.neighbors(joint, n_neighbors=n_neighbors, use_rep="X_pca", random_state=seed)
-        sc.tl.umap(joint, min_dist=min_dist, random_state=seed)
-    return np.asarray(joint.obsm["X_umap"])
+    return np.asarray(projected)

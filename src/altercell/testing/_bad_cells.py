@@ -110,7 +110,7 @@ def missing_condition(subject: Subject) -> None:
 def unseen_number(subject: Subject) -> None:
     """Where conditions and labels are numbers, an unseen 0 is not taken for another."""
     adata = _numbered(subject.adata())
-    model = subject.fit(adata.copy(), 1)
+    model = subject.renamed({SOURCE: 1, TARGET: 2}).fit(adata.copy(), 1)
     refuses(lambda: model.predict(source=0, target=2), "an unseen source 0", "source='0'")
     cells = adata[(adata.obs[BATCH_KEY] == 1).to_numpy()].copy()
     cells.obs[LABELS_KEY] = 0

@@ -98,7 +98,7 @@ def integer_categories(subject: Subject) -> None:
     adata = subject.adata()
     adata.obs[BATCH_KEY] = (adata.obs[BATCH_KEY] == TARGET).astype(int)
     adata.obs[LABELS_KEY] = adata.obs[LABELS_KEY].cat.codes.astype(int) + 1
-    predicted = subject.fit(adata, 1).predict(source=0, target=1, labels=[4], seed=0)
+    predicted = subject.renamed({SOURCE: 0, TARGET: 1}).fit(adata, 1).predict(source=0, target=1, labels=[4], seed=0)
     finite(predicted, "a prediction with integer categories")
     assert (predicted.obs[BATCH_KEY].astype(int) == 1).all(), f"obs['{BATCH_KEY}'] is not the target 1"
     expected = adata.obs_names[((adata.obs[BATCH_KEY] == 0) & (adata.obs[LABELS_KEY] == 4)).to_numpy()]

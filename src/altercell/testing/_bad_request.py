@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from altercell.models.base import GenerativeModel, LatentModel, ResponseModel
+from altercell.models.base import ConditionalDecoding, GenerativeModel, LatentModel, ResponseModel
 from altercell.testing._bad_values import GENE
 from altercell.testing._data import BATCH_KEY, HELD_OUT, SOURCE, TARGET
 from altercell.testing._expect import refuses
 from altercell.testing._registry import NotApplicable, check
 from altercell.testing._subject import Subject
-from altercell.testing._verbs import queries_of
+from altercell.testing._verbs import decode_points, queries_of
 
 
 def _refused(subject: Subject, what: str, *names: object, **request: Any) -> None:
@@ -120,11 +120,20 @@ def load_on_other_genes(subject: Subject) -> None:
 @check("C6", needs=(LatentModel,))
 def bad_latent_points(subject: Subject) -> None:
     """`decode` refuses points of another dimension, and points that are not finite."""
-    n_latent, sizes = subject.trained.module.n_latent, np.full(2, 1e3)
-    points = np.zeros((2, n_latent + 1))
-    refuses(lambda: subject.trained.decode(points, size_factor=sizes), "points of another dimension", n_latent)
-    points = np.full((2, n_latent), np.nan)
-    refuses(lambda: subject.trained.decode(points, size_factor=sizes), "points of NaN", "NaN")
+    model, n_latent = subject.trained, subject.trained.module.n_latent
+    refuses(lambda: decode_points(model, np.zeros((2, n_latent + 1))), "points of another dimension", n_latent)
+    refuses(lambda: decode_points(model, np.full((2, n_latent), np.nan)), "points of NaN", "NaN")
+
+
+@check("C6", needs=(ConditionalDecoding,))
+def decode_without_condition(subject: Subject) -> None:
+    """`decode` under no condition, or one that training has not seen, is refused, with a list of those it has."""
+    model = subject.trained
+    points = np.zeros((2, model.module.n_latent))
+    refuses(lambda: decode_points(model, points, condition=None), "no condition", "condition=", SOURCE, TARGET)
+    refuses(
+        lambda: decode_points(model, points, condition="nowhere"), "an unknown condition", "nowhere", SOURCE, TARGET
+    )
 
 
 @check("C6", needs=(GenerativeModel,))

@@ -14,7 +14,7 @@ from altercell.testing._data import BATCH_KEY, HELD_OUT, LABELS_KEY, SOURCE, TAR
 from altercell.testing._expect import finite, same
 from altercell.testing._registry import check
 from altercell.testing._subject import Subject
-from altercell.testing._verbs import answers, control_cells, queries_of
+from altercell.testing._verbs import answers, control_cells, decode_points, queries_of
 
 
 def _order(n: int) -> np.ndarray:
@@ -156,10 +156,9 @@ def decode_rows(subject: Subject) -> None:
     """`decode` of some points equals that part of `decode` of all."""
     model = subject.trained
     points = np.random.default_rng(0).standard_normal((9, model.module.n_latent))
-    sizes = np.full(9, 1e3)
-    together = model.decode(points, size_factor=sizes)
-    same(model.decode(points[:1], size_factor=sizes[:1]), together[:1], "decode of one point")
-    same(model.decode(points, size_factor=sizes, batch_size=2), together, "decode with batch_size=2")
+    together = decode_points(model, points)
+    same(decode_points(model, points[:1]), together[:1], "decode of one point")
+    same(decode_points(model, points, batch_size=2), together, "decode with batch_size=2")
 
 
 @check("C8", without=(TrainingMixin,))

@@ -18,7 +18,7 @@ from altercell.testing._data import BATCH_KEY, HELD_OUT, SOURCE, TARGET, THIRD, 
 from altercell.testing._expect import answers_or_refuses, finite, refuses, same, says
 from altercell.testing._registry import check
 from altercell.testing._subject import Subject
-from altercell.testing._verbs import answers, control_cells, queries_of, verbs_of
+from altercell.testing._verbs import answers, control_cells, decode_points, queries_of, verbs_of
 
 
 @check("C1")
@@ -95,7 +95,7 @@ def latent_shapes(subject: Subject) -> None:
     model, adata = subject.trained, subject.adata()
     latent = model.get_latent_representation()
     assert latent.shape == (adata.n_obs, model.module.n_latent), f"latent points have shape {latent.shape}"
-    decoded = model.decode(latent[:3], size_factor=np.full(3, 1e3))
+    decoded = decode_points(model, latent[:3])
     assert decoded.shape == (3, adata.n_vars), f"3 decoded points have shape {decoded.shape}"
     assert latent.dtype == decoded.dtype == np.float32, f"latent is {latent.dtype}, decoded {decoded.dtype}"
 

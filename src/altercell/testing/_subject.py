@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anndata import AnnData
@@ -82,6 +82,19 @@ class Subject:
     def adata(self) -> AnnData:
         """Return a fresh copy of the training cells."""
         return tiny(self.data)
+
+    def renamed(self, names: Mapping[str, object]) -> Subject:
+        """Return the subject for data whose conditions have other names, as its constructor's arguments must have them.
+
+        Parameters
+        ----------
+        names
+            The new name of each condition.
+        """
+        arguments = {
+            name: names.get(value, value) if isinstance(value, str) else value for name, value in self.arguments.items()
+        }
+        return replace(self, arguments=arguments)
 
     def setup(self, data: AnnData | MuData, **changes: Any) -> None:
         """Register data with the model class.

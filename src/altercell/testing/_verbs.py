@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from altercell.models.base import ConditionalDecoding
 from altercell.testing._data import BATCH_KEY, HELD_OUT, SOURCE, TARGET
 from altercell.testing._registry import NotApplicable
 from altercell.testing._subject import Subject
@@ -45,8 +46,7 @@ def _predict_held_out(model: Any, seed: int) -> Any:
 
 
 def _decode(model: Any, seed: int) -> Any:
-    points = np.random.default_rng(0).standard_normal((N_POINTS, model.module.n_latent))
-    return model.decode(points, size_factor=np.full(N_POINTS, TOTAL))
+    return decode_points(model, np.random.default_rng(0).standard_normal((N_POINTS, model.module.n_latent)))
 
 
 def _generate(model: Any, seed: int) -> Any:
@@ -101,6 +101,22 @@ QUERIES: dict[str, Callable[..., Any]] = {
 }
 
 
+def decode_points(model: Any, points: np.ndarray, **options: Any) -> np.ndarray:
+    """Call `decode`, under the target condition where the model's decoder reads one.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    points
+        Latent points, shape ``(n_points, n_latent)``.
+    **options
+        Further arguments of ``decode``.
+    """
+    condition = {"condition": TARGET} if isinstance(model, ConditionalDecoding) else {}
+    return model.decode(points, size_factor=np.full(len(points), TOTAL), **{**condition, **options})
+
+
 def verbs_of(subject: Subject) -> dict[str, Verb]:
     """Return the verbs that a model has, its own (`subject.verbs`) among them.
 
@@ -116,6 +132,8 @@ def verbs_of(subject: Subject) -> dict[str, Verb]:
     known = {name: verb for name, verb in {**VERBS, "predict_study": study}.items() if hasattr(Model, verb.method)}
     if "generate" in known and not subject.takes("generate", "origin"):
         known.pop("generate from the prior")
+    if "get_delta" in known and not subject.takes("get_delta", "weighting"):
+        known.pop("get_delta, resampled")
     return {**known, **own}
 
 

@@ -1,8 +1,29 @@
 """Training: plan, batches, callbacks, resume."""
 
+from altercell.train._adversarial import AdversarialPlan, scalar_losses
 from altercell.train._callbacks import BestWeights
 from altercell.train._loader import CellDataModule, EpochBatches, split_cells
+from altercell.train._pairs import Arms, Balance, PairedBatches, find_arms, pair_within
 from altercell.train._plan import TrainingPlan, epoch_seed
 from altercell.train._resume import ResumeFile
+from altercell.train._stratified import StratifiedBatches
+from altercell.train._transport import transport_arms
 
-__all__ = ["BestWeights", "CellDataModule", "EpochBatches", "ResumeFile", "TrainingPlan", "epoch_seed", "split_cells"]
+__all__ = [
+    "AdversarialPlan",
+    "Arms",
+    "Balance",
+    "BestWeights",
+    "CellDataModule",
+    "EpochBatches",
+    "PairedBatches",
+    "ResumeFile",
+    "StratifiedBatches",
+    "TrainingPlan",
+    "epoch_seed",
+    "find_arms",
+    "pair_within",
+    "scalar_losses",
+    "split_cells",
+    "transport_arms",
+]

@@ -126,8 +126,13 @@ class CellDataModule(LightningDataModule):
         super().__init__()
         self.cells, self.train_idx, self.val_idx = cells, train_idx, val_idx
         self.test_idx = np.array([], dtype=np.int64)
-        self.train_batches = train_batches or EpochBatches(train_idx, batch_size, seed, first_epoch)
-        self.val_batches = val_batches or EpochBatches(val_idx, max(batch_size, VALIDATION_BATCH))
+        # A sampler of no batches is false, and is meant all the same.
+        self.train_batches = (
+            EpochBatches(train_idx, batch_size, seed, first_epoch) if train_batches is None else train_batches
+        )
+        self.val_batches = (
+            EpochBatches(val_idx, max(batch_size, VALIDATION_BATCH)) if val_batches is None else val_batches
+        )
         self.n_train, self.n_val = len(train_idx), len(val_idx) if len(self.val_batches) else 0  # type: ignore[arg-type]
 
     def train_dataloader(self) -> DataLoader[Any]:

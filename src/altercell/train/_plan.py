@@ -38,6 +38,10 @@ class TrainingPlan(ScviTrainingPlan):
     * A loss or a weight that is not finite stops training; the weights of the last good epoch are put back.
     * The noise of an epoch depends on (seed, epoch) alone, and the state after each epoch can be written to a file.
 
+    A module whose ``loss`` takes ``kl_weight`` is given the weight of the divergence. There is no warm-up unless
+    ``n_epochs_kl_warmup`` or ``n_steps_kl_warmup`` asks for one (scvi-tools: over 400 epochs), and validation is at the
+    full weight, ``max_kl_weight``.
+
     Parameters
     ----------
     module
@@ -114,9 +118,22 @@ class TrainingPlan(ScviTrainingPlan):
         batch_idx
             Number of the batch.
         """
-        self.record("validation", self._losses(batch))
+        # At its full weight, so that early stopping compares epochs of a warm-up by one and the same loss.
+        self.record("validation", self._losses(batch, warming_up=False))
 
-    def _losses(self, batch: Mapping[str, torch.Tensor]) -> LossOutput:
+    @property
+    def kl_weight(self) -> float:
+        """Weight of the divergence in this epoch; a second ``train`` goes on where the first one stopped."""
+        if not self.n_epochs_kl_warmup:
+            return float(super().kl_weight) if self.n_steps_kl_warmup else self.max_kl_weight
+        # scvi-tools reads it before our own __init__ has set the first epoch.
+        epoch = getattr(self, "first_epoch", 0) + self.current_epoch
+        reached = min(1.0, epoch / self.n_epochs_kl_warmup)
+        return self.min_kl_weight + reached * (self.max_kl_weight - self.min_kl_weight)
+
+    def _losses(self, batch: Mapping[str, torch.Tensor], warming_up: bool = True) -> LossOutput:
+        if "kl_weight" in self.loss_kwargs:
+            self.loss_kwargs["kl_weight"] = self.kl_weight if warming_up else self.max_kl_weight
         try:
             return self.forward(batch, loss_kwargs=self.loss_kwargs)[2]
         except ValueError:
@@ -173,7 +190,8 @@ class TrainingPlan(ScviTrainingPlan):
         self.check_weights()
         for name, value in means.items():
             self.log(name, value, prog_bar=name == "train_loss")
-        self.records.append({**means, **self._validation})
+        warmup = {"kl_weight": self.kl_weight} if "kl_weight" in self.loss_kwargs else {}
+        self.records.append({**means, **self._validation, **warmup})
         self._validation = {}
 
     def on_train_end(self) -> None:

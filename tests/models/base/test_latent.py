@@ -89,6 +89,12 @@ def test_points_are_decoded_to_counts_of_a_total(nb_model, oracle):
     np.testing.assert_allclose(wanted.sum(axis=1), total)
     with pytest.raises(DataError, match="a count model decodes to counts of a total; give size_factor="):
         nb_model.decode(points)
+    for wrong, message in (
+        (total[:2], r"shape \(2,\); give one total for each of the 9"),
+        (-total, "finite and positive"),
+    ):
+        with pytest.raises(DataError, match=f"size_factor .*{message}"):
+            nb_model.decode(points, size_factor=wrong)
 
 
 @pytest.mark.parametrize(

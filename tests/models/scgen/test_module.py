@@ -125,7 +125,7 @@ def test_expected_counts_are_the_mean_of_samples(likelihood):
 @pytest.mark.parametrize("likelihood", ["gaussian", "nb", "zinb"])
 def test_gradients_of_the_whole_loss(count_batch, noise, likelihood):
     module = shaken(gene_likelihood=likelihood, n_layers=1).double()
-    weight, bias = module.encoder.mean_encoder.weight, module.decoder.hidden.fc_layers[0][0].bias
+    weight, bias = module.encoder.mean_encoder.weight, module.decoder.hidden[0].fc_layers[0][0].bias
     names = {id(parameter): name for name, parameter in module.named_parameters()}
 
     def loss(weight_, bias_):
@@ -151,9 +151,9 @@ def test_the_default_network_is_the_papers():
     linear = [(layer.in_features, layer.out_features) for layer in module.modules() if isinstance(layer, nn.Linear)]
     assert linear == [(50, 800), (800, 800), (800, 100), (800, 100), (100, 800), (800, 800), (800, 50)]
     assert (module.kl_weight, module.kl, module.gene_likelihood) == (5e-5, "standard", "gaussian")
-    for part in (module.encoder.encoder, module.decoder.hidden):
-        assert isinstance(part, FCLayers)
-        kinds = [type(layer) for block in part.fc_layers for layer in block if layer]
+    for part in ([module.encoder.encoder], module.decoder.hidden):
+        assert all(isinstance(stack, FCLayers) for stack in part)
+        kinds = [type(layer) for stack in part for block in stack.fc_layers for layer in block if layer]
         assert kinds == [nn.Linear, nn.BatchNorm1d, nn.LeakyReLU, nn.Dropout] * 2
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}

@@ -3,6 +3,8 @@
 from altercell.models.base._answer import answer
 from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weighting
 from altercell.models.base._cells import Cells
+from altercell.models.base._conditional import ConditionalDecoding
+from altercell.models.base._draws import CountDraws
 from altercell.models.base._generative import GenerativeModel
 from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
 from altercell.models.base._likelihood import (
@@ -22,6 +24,8 @@ __all__ = [
     "Along",
     "AltercellModel",
     "Cells",
+    "ConditionalDecoding",
+    "CountDraws",
     "GeneLikelihood",
     "GenerativeModel",
     "LatentArithmetic",

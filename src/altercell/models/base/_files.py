@@ -182,12 +182,12 @@ class FileMixin(Base):
         return model
 
     @classmethod
-    def _set_up_again(cls, data: AnnData | MuData, registry: Mapping[str, Any]) -> None:
+    def _set_up_again(cls, data: AnnData | MuData, registry: Mapping[str, Any], **transfer: bool) -> None:
         setup = cls.setup_mudata if isinstance(data, MuData) else cls.setup_anndata
         known = inspect.signature(setup).parameters
         # A data module of scvi-tools notes more arguments than an AnnData has.
         arguments = {name: value for name, value in registry["setup_args"].items() if name in known}
-        setup(data, source_registry=registry, **arguments)
+        setup(data, source_registry=registry, **arguments, **transfer)
 
     @staticmethod
     def load_registry(dir_path: str | Path, prefix: str | None = None) -> dict[str, Any]:

@@ -104,26 +104,34 @@ class LatentModel(ABC, Base):
         Raises
         ------
         DataError
-            The points have another number of dimensions than the latent space, or are not finite.
+            The points have another number of dimensions than the latent space, or are not finite; or the totals are not
+            one positive number a point.
         """
+        return self._decode_points(latent, size_factor, batch_size)
+
+    def _decode_points(
+        self, latent: np.ndarray, size_factor: np.ndarray | None, batch_size: int, **condition: int
+    ) -> np.ndarray:
         points = np.asarray(latent, dtype=np.float32)
         n_latent = self.module.n_latent
         if points.ndim != 2 or points.shape[1] != n_latent:
             raise DataError(f"latent has shape {points.shape}; the model decodes points of shape (n_cells, {n_latent})")
         if not np.isfinite(points).all():
             raise DataError("latent holds NaN or infinite values")
+        totals = None if size_factor is None else _totals(size_factor, len(points))
         values = np.empty((len(points), len(self.schema.genes)), dtype=np.float32)
         with self._inference():
             for start in range(0, len(points), check_batch_size(batch_size)):
                 rows = slice(start, start + batch_size)
-                sizes = None if size_factor is None else np.asarray(size_factor, dtype=np.float32)[rows, None]
-                values[rows] = self._decode_numpy(points[rows], sizes)
+                sizes = None if totals is None else totals[rows, None]
+                values[rows] = self._decode_numpy(points[rows], sizes, **condition)
         return values
 
-    def _decode_numpy(self, points: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
+    def _decode_numpy(self, points: np.ndarray, sizes: np.ndarray | None, **condition: int) -> np.ndarray:
         device = self.module.device
         z = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)).to(device)
-        return self._decode(z, None if sizes is None else torch.from_numpy(sizes).to(device)).cpu().numpy()
+        given = {name: torch.full((len(z), 1), code, device=device) for name, code in condition.items()}
+        return self._decode(z, None if sizes is None else torch.from_numpy(sizes).to(device), **given).cpu().numpy()
 
     def _to_device(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         device = self.module.device
@@ -148,3 +156,12 @@ class LatentModel(ABC, Base):
                 sizes.view(-1).index_add_(0, group, torch.ones(len(group), dtype=torch.float64))
             self.module.latent_means.copy_(sums / sizes.clamp_min(1)[..., None])
             self.module.group_sizes.copy_(sizes)
+
+
+def _totals(size_factor: np.ndarray, n_points: int) -> np.ndarray:
+    totals = np.asarray(size_factor, dtype=np.float32)
+    if totals.shape != (n_points,):
+        raise DataError(f"size_factor has shape {totals.shape}; give one total for each of the {n_points} points")
+    if not (np.isfinite(totals) & (totals > 0)).all():
+        raise DataError("size_factor must be finite and positive: it is each point's total count")
+    return totals

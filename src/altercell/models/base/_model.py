@@ -86,7 +86,7 @@ class AltercellModel(FileMixin, BaseModelClass):
         size_factor_key
             Column of obs with each cell's total count over all genes, for count likelihoods.
         **kwargs
-            `source_registry`, when a model file is loaded.
+            `source_registry`, when a model file is loaded; `extend_categories`, when a study is added to a model.
 
         Raises
         ------
@@ -97,9 +97,7 @@ class AltercellModel(FileMixin, BaseModelClass):
         GroupError
             There is only one condition, and the model needs two.
         """
-        source = kwargs.pop("source_registry", None)
-        if kwargs:
-            raise TypeError(f"{cls.__name__}.setup_anndata() has no argument {listing(kwargs)}")
+        source, extend = cls._transfer_options("setup_anndata", **kwargs)
         if not isinstance(adata, AnnData):
             raise DataError(
                 f"setup_anndata takes an AnnData, not a {type(adata).__name__}; for a MuData there is setup_mudata"
@@ -119,7 +117,7 @@ class AltercellModel(FileMixin, BaseModelClass):
             fields.CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
             fields.CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
         ]
-        cls._register(adata, anndata_fields, arguments, source)
+        cls._register(adata, anndata_fields, arguments, source, extend)
 
     @classmethod
     def setup_mudata(
@@ -145,16 +143,14 @@ class AltercellModel(FileMixin, BaseModelClass):
         layer, batch_key, labels_key, categorical_covariate_keys, size_factor_key
             As in :meth:`setup_anndata`.
         **kwargs
-            `source_registry`, when a model file is loaded.
+            As in :meth:`setup_anndata`.
 
         Raises
         ------
         KeyNotFoundError
             There is no such modality, column or layer.
         """
-        source = kwargs.pop("source_registry", None)
-        if kwargs:
-            raise TypeError(f"{cls.__name__}.setup_mudata() has no argument {listing(kwargs)}")
+        source, extend = cls._transfer_options("setup_mudata", **kwargs)
         if not isinstance(mdata, MuData):
             raise DataError(
                 f"setup_mudata takes a MuData, not a {type(mdata).__name__}; for an AnnData there is setup_anndata"
@@ -184,7 +180,18 @@ class AltercellModel(FileMixin, BaseModelClass):
             fields.MuDataCategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key, mod_key=modality),
             fields.MuDataCategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, mod_key=modality),
         ]
-        cls._register(mdata, mudata_fields, arguments, source)
+        cls._register(mdata, mudata_fields, arguments, source, extend)
+
+    @classmethod
+    def _transfer_options(
+        cls, verb: str, source_registry: Mapping[str, Any] | None = None, extend_categories: bool = False, **rest: Any
+    ) -> tuple[Mapping[str, Any] | None, bool]:
+        """Return the registry to transfer from, and whether new conditions and labels are added to it."""
+        if rest:
+            raise TypeError(f"{cls.__name__}.{verb}() has no argument {listing(rest)}")
+        if extend_categories and source_registry is None:
+            raise TypeError(f"{cls.__name__}.{verb}(): extend_categories= adds to a source_registry=")
+        return source_registry, extend_categories
 
     @classmethod
     def _check(cls, adata: AnnData, arguments: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -227,14 +234,23 @@ class AltercellModel(FileMixin, BaseModelClass):
 
     @classmethod
     def _register(
-        cls, data: AnnData | MuData, data_fields: list[Any], arguments: dict[str, Any], source: Mapping[str, Any] | None
+        cls,
+        data: AnnData | MuData,
+        data_fields: list[Any],
+        arguments: dict[str, Any],
+        source: Mapping[str, Any] | None,
+        extend: bool = False,
     ) -> None:
         if source is not None:
-            cls._check_transfer(data, source)
+            cls._check_transfer(data, source, extend)
+            entry = arguments[REGISTRY_ENTRY]
             # The model's space is that of its training; the data were just checked against it.
-            arguments[REGISTRY_ENTRY]["space"] = Schema.from_registry(source).space
+            entry["space"] = Schema.from_registry(source).space
+            # So is the number of genes that the model's were chosen from, which these data need not tell.
+            entry["n_genes_total"] = max(entry["n_genes_total"], source.get(REGISTRY_ENTRY, {}).get("n_genes_total", 0))
         manager = AnnDataManager(fields=data_fields, setup_method_args=arguments)
-        manager.register_fields(data, source_registry=source)
+        options = {"extend_categories": True} if extend else {}
+        manager.register_fields(data, source_registry=source, **options)
         if source is not None:
             # The network's order of genes is that of its training, whatever the order in these data.
             state = manager.registry["field_registries"]["X"]["state_registry"]
@@ -242,17 +258,20 @@ class AltercellModel(FileMixin, BaseModelClass):
         cls.register_manager(manager)
 
     @classmethod
-    def _check_transfer(cls, data: AnnData | MuData, source: Mapping[str, Any]) -> None:
+    def _check_transfer(cls, data: AnnData | MuData, source: Mapping[str, Any], extend: bool = False) -> None:
         schema = Schema.from_registry(source)
         adata = schema.anndata(data)
         align_genes(adata.var_names, schema.genes)
         if adata.n_vars != len(schema.genes):
+            other = "" if extend else ", or load without data and give them to the verb as adata="
             raise GeneMismatchError(
                 f"the data have {adata.n_vars} genes and the model {len(schema.genes)}; attach adata[:, "
-                "model.schema.genes].copy(), "
-                "or load without data and give them to the verb as adata="
+                f"model.schema.genes].copy(){other}"
             )
         check_space(adata, schema.space, schema.layer)
+        if extend:
+            schema.check_extension(data)
+            return
         schema.condition_codes(data)
         unknown = schema.cell_label_codes(data) < 0
         if unknown.any() and schema.labels_key is not None:

@@ -195,6 +195,38 @@ class Schema:
             )
         return codes
 
+    def check_extension(self, data: AnnData | MuData) -> None:
+        """Check that data can add conditions, and labels, to those that there are.
+
+        Parameters
+        ----------
+        data
+            AnnData or MuData with the columns of conditions and, where there are any, of labels.
+
+        Raises
+        ------
+        GroupError
+            There is no new condition.
+        DataError
+            The new names are numbers and the known ones text, or the reverse.
+        """
+        if self.batch_key is not None and len(self._new_names(data, self.batch_key, "batch_key", self.conditions)) == 0:
+            raise GroupError(
+                f"obs['{self.batch_key}'] holds no condition beside those that the model knows, "
+                f"{listing(self.conditions)}; there is nothing to add: give the cells to the verbs as adata="
+            )
+        if self.labels_key is not None:
+            self._new_names(data, self.labels_key, "labels_key", self.labels)
+
+    def _new_names(self, data: AnnData | MuData, key: str, argument: str, known: np.ndarray) -> list[object]:
+        new = [name for name in pd.unique(self.column(data, key, argument)) if name not in set(known)]
+        if new and len({isinstance(name, str) for name in (*known, *new)}) > 1:
+            raise DataError(
+                f"obs['{key}'] ({argument}) holds {listing(new)} of type {type(new[0]).__name__}, and the model's are "
+                f"of type {type(known[0]).__name__}; turn them into that type first"
+            )
+        return new
+
     def cell_label_codes(self, data: AnnData | MuData) -> np.ndarray:
         """Return the code of every cell's label; -1 where training has not seen it, or where there are no labels.
 

@@ -46,6 +46,8 @@ def quiet_lightning() -> Iterator[None]:
             # Lightning asks torch in a way that newer torch calls deprecated; a user can do nothing about it.
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # Our plans choose the mode at the start; what is then in evaluation mode is frozen on purpose.
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
             yield
     finally:
         log.setLevel(level)
@@ -207,7 +209,7 @@ class TrainingMixin(Base):
                 f"this {type(self).__name__} has no AnnData; give datamodule=, or load it with adata="
             )
         cells: Cells = self._training_cells()
-        train_idx, val_idx = split_cells(len(cells), train_size, seed)
+        train_idx, val_idx = self._split(cells, train_size, seed)
         return CellDataModule(
             cells,
             train_idx,
@@ -218,6 +220,10 @@ class TrainingMixin(Base):
             train_batches=self._train_batches(cells, train_idx, batch_size, seed, first_epoch),
             val_batches=self._validation_batches(cells, val_idx, batch_size, seed),
         )
+
+    def _split(self, cells: Cells, train_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of the training and of the validation cells."""
+        return split_cells(len(cells), train_size, seed)
 
     def _train_batches(
         self, cells: Cells, train_idx: np.ndarray, batch_size: int, seed: int, first_epoch: int

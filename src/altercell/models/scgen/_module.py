@@ -79,18 +79,16 @@ class ScGenModule(LikelihoodModule):
         if gene_likelihood == "gaussian":
             self.decoder = ValueDecoder(
                 n_latent,
-                n_hidden,
+                [n_hidden] * n_layers,
                 n_genes,
-                n_layers=n_layers,
                 dropout_rate=dropout_rate,
                 output_activation=output_activation,
             )
         else:
             self.decoder = CountDecoder(
                 n_latent,
-                n_hidden,
+                [n_hidden] * n_layers,
                 n_genes,
-                n_layers=n_layers,
                 dropout_rate=dropout_rate,
                 rest=totals_over_all_genes,
                 zero_inflated=gene_likelihood == "zinb",

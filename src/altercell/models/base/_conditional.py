@@ -1,0 +1,87 @@
+"""Models whose decoder reads the condition: a counterfactual is the same latent point, decoded under another."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+
+from altercell.errors import GroupError, listing
+from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
+from altercell.models.base._response import Request
+
+
+class ConditionalDecoding(LatentModel):
+    """A latent model whose decoder takes the condition beside the latent point, as conditional autoencoders do.
+
+    List it in place of :class:`LatentModel`, before :class:`ResponseModel`.
+    """
+
+    @abstractmethod
+    def _decode(  # type: ignore[override] # a point alone does not say which cell is meant
+        self, z: torch.Tensor, size_factor: torch.Tensor | None, condition: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the expected cells, of shape (n, n_genes); `condition` are codes of shape (n, 1), int64."""
+
+    def decode(
+        self,
+        latent: np.ndarray,
+        *,
+        condition: object = None,
+        size_factor: np.ndarray | None = None,
+        batch_size: int = INFERENCE_BATCH,
+    ) -> np.ndarray:
+        """Decode latent points of your own making under a condition.
+
+        Parameters
+        ----------
+        latent
+            Points of shape ``(n_cells, n_latent)``.
+        condition
+            The condition to decode under, a value of ``obs[batch_key]`` that training has seen.
+        size_factor
+            Total counts of shape ``(n_cells,)``, for count likelihoods.
+        batch_size
+            Cells a batch.
+
+        Returns
+        -------
+        Expected cells, float32 of shape ``(n_cells, n_genes)``, genes in the model's order.
+
+        Raises
+        ------
+        GroupError
+            No condition was given, or one that training has not seen.
+        DataError
+            The points have another number of dimensions than the latent space, or are not finite; or the totals are not
+            one positive number a point.
+        """
+        self._check_trained()
+        if condition is None:
+            raise GroupError(
+                f"{type(self).__name__} decodes a latent point under a condition; give condition=, one of "
+                f"{listing(self.schema.conditions)}"
+            )
+        code = self.schema.condition_code(condition, "condition")
+        seen = self._group_sizes().sum(axis=1) > 0
+        if not seen[code]:
+            raise GroupError(
+                f"condition='{condition}' has no training cell; there are {listing(self.schema.conditions[seen])}"
+            )
+        return self._decode_points(latent, size_factor, batch_size, condition=code)
+
+    def _group_sizes(self) -> np.ndarray:
+        """Return how many training cells each (condition, label) has, shape (n_conditions, n_labels)."""
+        return self.module.group_sizes.cpu().numpy().astype(np.int64)
+
+    def _under_target(self, batch: dict[str, torch.Tensor], request: Request) -> torch.Tensor:
+        """Return the cells of a batch, encoded under the source and decoded under the target."""
+        z, target = self._source_points(batch, request)
+        return self._decode(z, batch.get("size_factor"), target)
+
+    def _source_points(self, batch: dict[str, torch.Tensor], request: Request) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the posterior means of a batch under the source, and the target's codes, of shape (n, 1)."""
+        own = torch.full((len(batch["X"]), 1), request.source, device=batch["X"].device)
+        mean, _ = self._encode({**batch, "batch": own})
+        return mean, torch.full_like(own, request.target)
