@@ -1,6 +1,6 @@
-"""Speed of ScGen beside a bare PyTorch loop, and of ``predict`` on many cells: ``python -m benchmarks.speed``.
+"""Speed of training beside a bare PyTorch loop, and of ``predict`` on many cells: ``python -m benchmarks.speed``.
 
-Ratios are of one run, the two sides in turn, so that the machine's drift touches both.
+``--part train --model TrVAE`` times the training of another model. Ratios are of one run, the two sides in turn, so that the machine's drift touches both.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def bare_epoch(
     module: BaseModuleClass,
     optimizer: torch.optim.Optimizer,
     values: sparse.csr_matrix,
+    conditions: np.ndarray,
     batch_size: int,
     rng: np.random.Generator,
 ) -> None:
@@ -69,6 +70,8 @@ def bare_epoch(
         Its optimiser.
     values
         Cells, shape (n_cells, n_genes).
+    conditions
+        Codes of their conditions, shape (n_cells,).
     batch_size
         Cells a step.
     rng
@@ -76,19 +79,22 @@ def bare_epoch(
     """
     order = rng.permutation(values.shape[0])
     for start in range(0, len(order), batch_size):
-        x = torch.from_numpy(values[order[start : start + batch_size]].toarray())
+        rows = order[start : start + batch_size]
+        batch = {"X": torch.from_numpy(values[rows].toarray()), "batch": torch.from_numpy(conditions[rows])[:, None]}
         optimizer.zero_grad()
-        inference, generative = module(({"X": x}), compute_loss=False)
-        loss = module.loss({"X": x}, inference, generative).loss
+        inference, generative = module(batch, compute_loss=False)
+        loss = module.loss(batch, inference, generative).loss
         loss.backward()
         optimizer.step()
 
 
-def training_ratio(adata: AnnData, batch_size: int, rounds: int) -> dict[str, Any]:
-    """Time epochs of ``ScGen.train`` and of the bare loop in turn.
+def training_ratio(Model: Any, adata: AnnData, batch_size: int, rounds: int) -> dict[str, Any]:
+    """Time epochs of ``train`` and of the bare loop in turn.
 
     Parameters
     ----------
+    Model
+        The class, with its default network.
     adata
         The cells.
     batch_size
@@ -100,22 +106,25 @@ def training_ratio(adata: AnnData, batch_size: int, rounds: int) -> dict[str, An
     -------
     Seconds per epoch of both, and the median of the pairs' ratios.
     """
-    ac.ScGen.setup_anndata(adata, batch_key="condition", labels_key="cell_type")
-    model, twin = ac.ScGen(adata), ac.ScGen(adata)
+    Model.setup_anndata(adata, batch_key="condition", labels_key="cell_type")
+    model, twin = Model(adata), Model(adata)
     module = twin.module.train()
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, eps=0.01, weight_decay=1e-6, fused=True)
+    optimizer = torch.optim.Adam(module.parameters(), **Model._plan_defaults, fused=True)
+    conditions = pd.Categorical(adata.obs["condition"]).codes.astype(np.int64)
     rng = np.random.default_rng(0)
     ours, bare = [], []
     clock = EpochClock()
     for number in range(rounds + 1):
         model.train(2, batch_size=batch_size, train_size=1.0, enable_progress_bar=False, callbacks=[clock])
         start = time.perf_counter()
-        bare_epoch(module, optimizer, adata.X, batch_size, rng)
+        bare_epoch(module, optimizer, adata.X, conditions, batch_size, rng)
         if number:  # the first round warms both up
             ours.append(clock.seconds[-1])
             bare.append(time.perf_counter() - start)
     ratios = [a / b for a, b in zip(ours, bare, strict=True)]
     return {
+        "model": Model.__name__,
+        "batch_size": batch_size,
         "seconds_per_epoch_altercell": statistics.median(ours),
         "seconds_per_epoch_bare": statistics.median(bare),
         "ratio": statistics.median(ratios),
@@ -241,6 +250,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=16_000)
     parser.add_argument("--genes", type=int, default=7_000)
     parser.add_argument("--density", type=float, default=0.08)
+    parser.add_argument("--model", default="ScGen", help="a model of altercell that is trained by gradient descent")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--predict-cells", type=int, nargs="+", default=[20_000, 100_000])
@@ -253,12 +263,12 @@ def main() -> None:
         return
     if given.part == "train":
         cells = synthetic(given.cells, given.genes, given.density)
-        result: dict[str, Any] = training_ratio(cells, given.batch_size, given.rounds)
+        result: dict[str, Any] = training_ratio(getattr(ac, given.model), cells, given.batch_size, given.rounds)
         result["peak_MiB"] = peak_memory()
     elif given.part == "predict":
         result = predict_speed(given.folder, 1_024)
     else:
-        training = ["--batch-size", str(given.batch_size), "--rounds", str(given.rounds), "--part", "train"]
+        training = ["--model", given.model, "--batch-size", str(given.batch_size), "--rounds", str(given.rounds), "--part", "train"]
         result = {
             "machine": {
                 "processor": platform.machine(),

@@ -65,11 +65,17 @@ def test_obstacles_are_kept_clear(crowd):
 
 
 def test_the_other_named_points_are_kept_clear(ax):
+    # Only to the right of the first point is there room, and in it lies the second.
     ax.set(xlim=(0, 1), ylim=(0, 1))
-    xy = np.array([[0.5, 0.5], [0.56, 0.52], [0.53, 0.56]])
-    pixels = ax.transData.transform(xy)
-    for box in boxes(place_labels(ax, xy, range(3), ["A LONG NAME", "ANOTHER NAME", "ONE MORE"])):
-        assert not ((pixels > box.min - 1) & (pixels < box.max + 1)).all(axis=1).any()
+    first = ax.transData.transform((0.4, 0.5))
+    grid = np.stack(np.meshgrid(*[np.arange(-160, 161, 4)] * 2), axis=-1).reshape(-1, 2)
+    room = (grid[:, 0] > 5) & (np.abs(grid[:, 1]) < 12)
+    pixels = first + np.concatenate([[[0, 0], [24, 0]], grid[~room]])
+    xy = ax.transData.inverted().transform(pixels)
+    alone = boxes(place_labels(ax, xy, [0], ["NAME"]))[0]
+    assert alone.contains(*pixels[1])
+    named = boxes(place_labels(ax, xy, [0, 1], ["NAME", "OTHER"]))[0]
+    assert not named.contains(*pixels[1])
 
 
 def test_names_have_a_rim_of_the_colour_of_the_axes(ax):
@@ -93,6 +99,14 @@ def test_places_stand_when_the_figure_is_laid_out_anew():
     first = [box.bounds for box in boxes(labels)]
     np.testing.assert_allclose([box.bounds for box in boxes(labels)], first)
     assert not boxes(labels)[0].overlaps(boxes(labels)[1])
+
+
+def test_a_figure_that_is_laid_out_is_not_drawn_again(crowd, monkeypatch):
+    ax, xy = crowd
+    expected = [label.get_position() for label in place_labels(ax, xy, [3, 4], ["ISG15", "MX1"])]
+    monkeypatch.setattr(type(ax.figure), "draw_without_rendering", lambda self: pytest.fail("drawn again"))
+    labels = place_labels(ax, xy, [3, 4], ["ISG15", "MX1"], laid_out=True)
+    np.testing.assert_allclose([label.get_position() for label in labels], expected)
 
 
 def test_no_names_are_no_annotations(crowd):

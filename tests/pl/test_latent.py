@@ -38,9 +38,7 @@ def test_each_cell_is_a_point_in_the_colour_of_its_label(points, flat, ax, figur
     before = points.copy()
     assert latent_umap(points, CONDITIONS, ax=ax) is ax
     for name, colour in (("control", CONTROL), ("stimulated", KINDS[0])):
-        assert of_colour(ax, colour) == {
-            tuple(point) for point in points[np.flatnonzero(CONDITIONS == name), :2].tolist()
-        }
+        assert of_colour(ax, colour) == {tuple(point) for point in points[name == CONDITIONS, :2].tolist()}
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("UMAP 1", "UMAP 2")
     assert legend(ax) == ["control (n = 40)", "stimulated (n = 40)"]
     np.testing.assert_array_equal(points, before)

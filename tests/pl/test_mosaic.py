@@ -24,6 +24,7 @@ def adata(pixels):
 def test_shapes_without_channels_have_one():
     assert as_shape((28, 20)) == (1, 28, 20)
     assert as_shape([3, 64, 64]) == (3, 64, 64)
+    assert as_shape(np.array([1, 28, 20])) == (1, 28, 20)
 
 
 @pytest.mark.parametrize("shape", [(28,), (2, 28, 28), (64, 64, 3), (0, 28), (1, 1, 28, 28), ()])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import altercell as ac
 from altercell.errors import AltercellError
 
 from .suite import Net, Shift, assert_caught, broken_ids, outcome_of
@@ -80,6 +81,18 @@ BROKEN += [
 @pytest.mark.parametrize(("check_id", "Model", "pattern"), BROKEN, ids=broken_ids(BROKEN))
 def test_a_broken_model_is_caught(check_id, Model, pattern):
     assert_caught(check_id, Model, pattern)
+
+
+@pytest.mark.parametrize(
+    ("obliged", "what"), [(None, "no condition"), ("nowhere", "an unknown condition")], ids=["none", "unknown"]
+)
+def test_a_model_that_decodes_under_any_condition_is_caught(obliged, what):
+    class AnyCondition(ac.SCVI):
+        def decode(self, latent, *, condition=None, **kwargs):
+            return super().decode(latent, condition="control" if condition == obliged else condition, **kwargs)
+
+    pattern = f"{what}: went through without an error"
+    assert_caught("C6-decode-without-condition", AnyCondition, pattern, data="counts")
 
 
 def test_generation_without_labels_knows_no_unknown_one():

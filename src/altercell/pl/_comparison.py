@@ -139,7 +139,13 @@ def draw_genes(ax: Axes, comparison: Comparison, limits: np.ndarray) -> None:
 
 
 def name_genes(
-    ax: Axes, comparison: Comparison, rows: np.ndarray, names: pd.Index, obstacles: Sequence[Artist] = ()
+    ax: Axes,
+    comparison: Comparison,
+    rows: np.ndarray,
+    names: pd.Index,
+    obstacles: Sequence[Artist] = (),
+    *,
+    laid_out: bool = False,
 ) -> None:
     """Write names beside points, clear of the line of identity; last, when the axes have their place.
 
@@ -155,6 +161,8 @@ def name_genes(
         Names of all genes: (n_genes,).
     obstacles
         What must not be covered.
+    laid_out
+        As in :func:`place_labels`.
     """
     diagonal = np.repeat(np.linspace(*ax.get_xlim(), 60)[:, None], 2, axis=1)
-    place_labels(ax, comparison.xy, rows, names[rows], line=diagonal, obstacles=obstacles)
+    place_labels(ax, comparison.xy, rows, names[rows], line=diagonal, obstacles=obstacles, laid_out=laid_out)

@@ -24,7 +24,7 @@ def image_grid(
     predicted: Images,
     real: Images | None = None,
     *,
-    image_shape: tuple[int, ...],
+    image_shape: Sequence[int] | np.ndarray,
     n_columns: int | None = None,
     labels_key: str | None = None,
     titles: Sequence[str] | None = None,
@@ -46,8 +46,8 @@ def image_grid(
     real
         Real images of the target condition: (n_real, n_pixels). Not changed.
     image_shape
-        Height and width; or channels, height and width, with 1 (grey) or 3 (red, green, blue) channels. The pixels of
-        a row are in this order, the last index fastest.
+        Height and width; or channels, height and width, with 1 (grey) or 3 (red, green, blue) channels, such as
+        ``adata.uns["image_shape"]``. The pixels of a row are in this order, the last index fastest.
     n_columns
         How many source images to show, evenly spaced over all, or over those of each label in turn. None shows 8, or
         one of each label.

@@ -25,6 +25,7 @@ def place_labels(
     *,
     line: np.ndarray | None = None,
     obstacles: Sequence[Artist] = (),
+    laid_out: bool = False,
 ) -> list[Annotation]:
     """Name some of the points of a scatter plot.
 
@@ -46,13 +47,16 @@ def place_labels(
         Points along a line that is better not covered either: (n, 2).
     obstacles
         What is drawn already, as a legend, and must not be covered.
+    laid_out
+        Whether the figure has been drawn since its axes, titles and labels were set, so that the layout stands.
 
     Returns
     -------
     The annotations, each with a thin line to its point.
     """
     figure = ax.figure.canvas.figure
-    figure.draw_without_rendering()  # places are in pixels, which stand only after the layout
+    if not laid_out:
+        figure.draw_without_rendering()  # places are in pixels, which stand only after the layout
     pixels, frame = ax.transData.transform(xy), ax.get_window_extent()
     seen = pixels if line is None else np.concatenate([pixels, ax.transData.transform(line)])
     taken = [artist.get_window_extent() for artist in obstacles]

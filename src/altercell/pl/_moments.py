@@ -101,10 +101,11 @@ def means_and_variances(
     for panels, comparisons in zip(axes, grid, strict=True):
         _draw_row(panels, comparisons, list(predictions), space)
     obstacles = [] if top is None else [_legend(axes[0, 0], len(names), len(top))]
-    # Names come last, for their places depend on the layout of the whole figure.
+    # Names come last, for their places depend on the layout of the whole figure, which they do not change.
+    axes[0, 0].figure.canvas.figure.draw_without_rendering()
     for panels, comparisons, rows in zip(axes, grid, to_name, strict=True):
         for panel, comparison, chosen in zip(panels, comparisons, rows, strict=True):
-            name_genes(panel, comparison, chosen, names, obstacles if panel is axes[0, 0] else [])
+            name_genes(panel, comparison, chosen, names, obstacles if panel is axes[0, 0] else [], laid_out=True)
     return axes
 
 

@@ -16,7 +16,7 @@ from altercell.metrics._matrix import genes_of
 type Images = AnnData | np.ndarray
 
 
-def as_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+def as_shape(image_shape: Sequence[int] | np.ndarray) -> tuple[int, int, int]:
     """Return channels, height and width of images whose channels may go unsaid.
 
     Parameters
@@ -29,10 +29,11 @@ def as_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     DataError
         If it is neither, or there are not 1 or 3 channels.
     """
-    shape = (1, *image_shape) if len(image_shape) == 2 else tuple(image_shape)
+    lengths = tuple(int(length) for length in image_shape)
+    shape = (1, *lengths) if len(lengths) == 2 else lengths
     if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1:
         raise DataError(
-            f"image_shape={tuple(image_shape)} must be (height, width), or (channels, height, width) of 1 or 3 channels"
+            f"image_shape={lengths} must be (height, width), or (channels, height, width) of 1 or 3 channels"
         )
     return shape
 

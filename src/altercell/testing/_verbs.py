@@ -73,6 +73,7 @@ VERBS: dict[str, Verb] = {
         lambda model, seed: model.get_latent_representation(give_mean=False, seed=seed),
         lambda Model: True,
     ),
+    "get_mmd_representation": Verb("get_mmd_representation", lambda model, seed: model.get_mmd_representation()),
     "decode": Verb("decode", _decode),
     "generate": Verb("generate", _generate, lambda Model: True),
     "generate from the prior": Verb("generate", _prior, lambda Model: True),
@@ -98,6 +99,7 @@ QUERIES: dict[str, Callable[..., Any]] = {
         cells, source=SOURCE, target=TARGET, **{"seed": 0, **options}
     ),
     "get_latent_representation": lambda model, cells, **options: model.get_latent_representation(cells, **options),
+    "get_mmd_representation": lambda model, cells, **options: model.get_mmd_representation(cells, **options),
 }
 
 

@@ -75,7 +75,8 @@ class AdversarialPlan(_plan.TrainingPlan, ABC):
         named = {name: owners.count(id(value)) for name, value in self.module.named_parameters() if value.requires_grad}
         wrong = [name for name, count in named.items() if count != 1]
         if wrong:
-            raise DataError(f"parameters belong to no player or to several of {listing(self.players)}: {listing(wrong)}")
+            names = listing(self.players)
+            raise DataError(f"these parameters belong to no player, or to several, of {names}: {listing(wrong)}")
 
     def _own(self, player: str) -> list[nn.Parameter]:
         return [value for value in self.module.player_parameters(player) if value.requires_grad]

@@ -10,6 +10,8 @@ from altercell.models.base import AltercellModel, ResponseModel
 from altercell.models.base._response import label_list
 
 ASK = {"source": "control", "target": "stimulated"}
+TARGETS = ["stimulated", "other"]
+SEVERAL = {"source": "control", "target": TARGETS}
 
 
 class Adding(ResponseModel, AltercellModel):
@@ -194,6 +196,106 @@ def test_an_answer_on_disk_is_the_one_in_memory(adding, tmp_path):
     assert read.uns["altercell"]["target"] == "stimulated"
     with pytest.raises(DataError, match=r"a.h5ad' exists; remove it or choose another"):
         adding.predict(**ASK, path=tmp_path / "a.h5ad")
+
+
+def test_several_targets_are_answered_one_after_another(adding, cells, rows):
+    predicted = adding.predict(**SEVERAL, labels=["T", "B"], seed=4, noise=True)
+    single = [adding.predict(**{**SEVERAL, "target": name}, labels=["T", "B"], seed=4, noise=True) for name in TARGETS]
+    np.testing.assert_array_equal(predicted.X, np.concatenate([part.X for part in single]))
+    names = single[0].obs_names.tolist()
+    assert predicted.obs_names.tolist() == [f"{cell}-{target}" for target in TARGETS for cell in names]
+    assert predicted.obs["source_cell"].tolist() == names * 2
+    assert predicted.obs["condition"].tolist() == [name for name in TARGETS for _ in names]
+    assert predicted.obs["condition"].cat.categories.tolist() == ["control", "other", "stimulated"]
+    for column in ("cell_type", "donor", "total"):
+        assert predicted.obs[column].tolist() == [value for part in single for value in part.obs[column]]
+        assert predicted.obs[column].dtype == single[0].obs[column].dtype
+    pd.testing.assert_frame_equal(predicted.var, cells.var)
+    assert "source_cell" not in single[0].obs
+
+
+@pytest.mark.parametrize("targets", [tuple(TARGETS), np.array(TARGETS), pd.Index(TARGETS), pd.Series(TARGETS)])
+def test_targets_may_be_any_sequence(adding, targets):
+    predicted = adding.predict(source="control", target=targets)
+    np.testing.assert_array_equal(predicted.X, adding.predict(**SEVERAL).X)
+    assert predicted.obs_names.is_unique
+
+
+def test_a_list_of_one_target_is_a_list(adding):
+    predicted, single = (
+        adding.predict(source="control", target=["other"]),
+        adding.predict(source="control", target="other"),
+    )
+    np.testing.assert_array_equal(predicted.X, single.X)
+    assert predicted.obs["source_cell"].tolist() == single.obs_names.tolist()
+    assert predicted.obs_names.tolist() == [f"{name}-other" for name in single.obs_names]
+    assert predicted.uns["altercell"]["target"].tolist() == ["other"]
+    assert single.uns["altercell"]["target"] == "other"
+
+
+def test_the_account_and_the_doubts_name_all_targets(adding, rows, cells):
+    account = adding.predict(**SEVERAL, indices=rows(cells, "control")[:3]).uns["altercell"]
+    assert account["target"].tolist() == TARGETS
+    told = list(account["trust"])
+    assert "target 'stimulated', 'other': only 3 source cells" in told
+    for name, reason in (("stimulated", "only 2 cell types were seen"), ("other", "training held cells of an asked")):
+        about = [text for text in told if f"'{name}'" in text.split(":")[0] and reason in text]
+        assert len(about) == 1, told
+    for name in TARGETS:
+        single = adding.predict(source="control", target=name, indices=rows(cells, "control")[:3])
+        about = [text.split(": ", 1)[1] for text in told if f"'{name}'" in text.split(":")[0]]
+        assert about == list(single.uns["altercell"]["trust"])
+
+
+def test_several_targets_on_disk_and_in_small_batches(adding, tmp_path):
+    backed = adding.predict(**SEVERAL, path=tmp_path / "a.h5ad", batch_size=7)
+    backed.file.close()
+    read, kept = ad.read_h5ad(tmp_path / "a.h5ad"), adding.predict(**SEVERAL)
+    np.testing.assert_array_equal(read.X, kept.X)
+    pd.testing.assert_frame_equal(read.obs.astype(str), kept.obs.astype(str), check_index_type=False)
+    assert read.uns["altercell"]["target"].tolist() == TARGETS
+
+
+def test_an_own_column_of_that_name_in_the_cells_stays_as_it_was(adding, cells):
+    other = cells.copy()
+    other.obs["source_cell"] = "mine"
+    assert (adding.predict(other, **ASK).obs["source_cell"] == "mine").all()
+    assert "mine" not in set(adding.predict(other, **SEVERAL).obs["source_cell"])
+    assert (other.obs["source_cell"] == "mine").all()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ([], "target is empty; give at least one of 'control', 'other', 'stimulated'"),
+        (["other", "control"], "source and target are both 'control'; there is nothing to predict"),
+        (["other", "x"], "target='x' is no condition"),
+        (["other", "stimulated", "other"], "target names 'other' more than once"),
+    ],
+)
+def test_targets_that_cannot_be_asked(adding, target, message, tmp_path):
+    with pytest.raises(GroupError, match=message):
+        adding.predict(source="control", target=target, path=tmp_path / "a.h5ad")
+    assert adding.requests == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_there_is_one_source(adding):
+    with pytest.raises(GroupError, match=r"source=\['control', 'other'\] must be one condition; there are 'control',"):
+        adding.predict(source=["control", "other"], target="stimulated")
+
+
+def test_several_targets_of_a_model_with_options_of_its_own(model):
+    several = model.predict(**SEVERAL, weighting="unbalanced", batch_size=16)
+    for number, name in enumerate(TARGETS):
+        part = several[several.obs["condition"] == name]
+        single = model.predict(source="control", target=name, weighting="unbalanced", batch_size=16)
+        np.testing.assert_array_equal(part.X, single.X)
+        assert (np.flatnonzero(several.obs["condition"] == name) // single.n_obs == number).all()
+    with pytest.raises(GroupError, match="delta= is the step to one condition; give that as target=, not a list"):
+        model.predict(**SEVERAL, delta=model.get_delta("control", "other"))
+    with pytest.raises(GroupError, match=r"target=\['stimulated', 'other'\] must be one condition; there are"):
+        model.interpolate(**SEVERAL)
 
 
 def doubts(predicted: AnnData) -> str:

@@ -7,6 +7,7 @@ from mudata import MuData
 from altercell import ScGen
 from altercell.errors import DataError, GroupError, KeyNotFoundError
 from altercell.models.base import Schema
+from altercell.models.base._schema import as_list
 
 
 @pytest.fixture
@@ -126,3 +127,42 @@ def test_integer_categories_are_no_positions(schema, adata):
     assert schema.condition_code(7, "source") == 1
     with pytest.raises(GroupError, match="source='1' is no condition .*; there are '0', '7'"):
         schema.condition_code(1, "source")
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        ("ab", None),
+        (3, None),
+        (None, None),
+        (["a"], ["a"]),
+        ((), []),
+        (np.array([1, 2]), [1, 2]),
+        (pd.Index(["a"]), ["a"]),
+    ],
+)
+def test_one_name_or_several(names, listed):
+    assert as_list(names) == listed
+
+
+def test_a_condition_is_one(schema):
+    with pytest.raises(GroupError, match=r"target=\['control'\] must be one condition; there are 'control', 'stim"):
+        schema.condition_code(["control"], "target")
+
+
+def test_data_can_add_conditions_and_labels(schema, adata):
+    with pytest.raises(GroupError, match="no condition beside those that the model knows, 'control', 'stimulated'; th"):
+        schema.check_extension(adata)
+    adata.obs["condition"] = ["new", "control", "control"]
+    schema.check_extension(adata)
+    adata.obs["cell_type"] = [1, 2, 3]
+    with pytest.raises(
+        DataError, match=r"\(labels_key\) holds '1', '2', '3' of type int.*, and the model's are of type str"
+    ):
+        schema.check_extension(adata)
+    replaced(schema, labels_key=None).check_extension(adata)
+    adata.obs["condition"] = [1.5, 2.5, 2.5]
+    with pytest.raises(
+        DataError, match=r"\(batch_key\) holds '1.5', '2.5' of type float.*, and the model's are of type"
+    ):
+        schema.check_extension(adata)

@@ -120,6 +120,17 @@ def test_a_deeper_cell_with_these_counts_is_the_same_cell_with_a_smaller_share(w
     np.testing.assert_allclose(np.expm1(twice), np.expm1(once) / 2, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("draw", [False, True])
+def test_a_cell_without_counts_of_these_genes_stays_without(with_totals, counts, rows, draw):
+    first = rows(counts, "control")[0]
+    counts.X[first] = 0
+    for output in ("model", "log"):
+        values = dense(with_totals.predict(counts, **ASK, output=output, draw=draw, seed=0))
+        assert np.isfinite(values).all()
+        assert (values[0] == 0).all()
+        assert (values[1:].sum(1) > 0).all()
+
+
 def test_without_size_factors_the_total_is_the_sum(zinb, rows):
     log, mean = zinb.predict(**ASK, output="log"), zinb.predict(**ASK)
     total = zinb.adata.X[rows(zinb.adata, "control")].sum(1, keepdims=True)

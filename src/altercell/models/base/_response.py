@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ from altercell.errors import GroupError, listing
 from altercell.models.base._answer import answer
 from altercell.models.base._cells import Cells, check_batch_size
 from altercell.models.base._latent import INFERENCE_BATCH
+from altercell.models.base._schema import as_list
 
 if TYPE_CHECKING:
     from altercell.models.base._model import AltercellModel as Base
@@ -26,6 +28,8 @@ else:
 
 FEW_CELLS = 20
 FEW_TYPES = 3
+#: Column of the cells' own names in an answer for several targets, where each cell stands once a target.
+SOURCE_CELL = "source_cell"
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class ResponseModel(ABC, Base):
         adata: AnnData | MuData | None = None,
         *,
         source: object,
-        target: object,
+        target: object | Sequence[object],
         labels: object | Sequence[object] | None = None,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
@@ -80,7 +84,7 @@ class ResponseModel(ABC, Base):
         source
             Condition of the cells to start from, a value of ``obs[batch_key]``.
         target
-            Condition to predict, one that training has seen.
+            Condition to predict, one that training has seen; or several, whose answers follow one another.
         labels
             Cell type or types to start from; None for all. A type that training has not seen is fine.
         indices
@@ -88,7 +92,7 @@ class ResponseModel(ABC, Base):
         batch_size
             Cells a batch.
         seed
-            Seed, for models whose prediction is random.
+            Seed, for models whose prediction is random; the same for every target.
         path
             An ``.h5ad`` file to write to as the cells come; the answer is then backed by it, and memory holds one
             batch.
@@ -99,36 +103,35 @@ class ResponseModel(ABC, Base):
         -------
         One predicted cell for each source cell: its obs and obs_names, ``obs[batch_key]`` set to `target`, the genes in
         the model's order, and in ``uns["altercell"]`` how it was made and, under ``trust``, when not to believe it.
+        With a list of targets, even of one: one predicted cell for each source cell and target, named
+        ``<cell>-<target>``; ``obs["source_cell"]`` is then the source cell's name, and ``trust`` names the targets.
 
         Raises
         ------
         GroupError
-            `source` equals `target`, an unknown condition or label, or no such cells.
+            `source` equals `target`, an unknown condition or label, no such cells, or a target that is named twice.
         KeyNotFoundError
             `adata` lacks the column of conditions.
         """
         self._check_trained()
-        if source == target:
-            raise GroupError(f"source and target are both '{source}'; there is nothing to predict")
-        source_code, target_code = (
-            self.schema.condition_code(source, "source"),
-            self.schema.condition_code(target, "target"),
-        )
-        self._check_seen(source=source_code, target=target_code)
+        several = as_list(target)
+        targets = [target] if several is None else several
+        source_code, target_codes = self._asked_codes(source, targets)
         batch = check_batch_size(INFERENCE_BATCH if batch_size is None else batch_size)
         wanted = label_list(labels)
         cells = self._source_cells(adata, source, wanted, indices)
         label_codes = self.schema.cell_label_codes(cells.data)[cells.rows]
         with self._inference(seed) as used:
-            request = Request(source_code, target_code, label_codes, batch, used)
-            obs = cells.obs()
-            obs[self.schema.batch_key] = pd.Categorical([target] * len(obs), categories=list(self.schema.conditions))
+            requests = [Request(source_code, code, label_codes, batch, used) for code in target_codes]
+            obs = cells.obs() if several is None else _once_a_target(cells.obs(), several)
+            codes, names = np.repeat(target_codes, len(cells)), list(self.schema.conditions)
+            obs[self.schema.batch_key] = pd.Categorical.from_codes(codes, categories=names)
             provenance = {
                 "model": type(self).__name__,
                 "verb": "predict",
                 "version": __version__,
                 "source": str(source),
-                "target": str(target),
+                "target": str(target) if several is None else [str(name) for name in several],
                 "labels": [str(label) for label in wanted or self._labels_of(cells)],
                 "batch_key": self.schema.batch_key,
                 "labels_key": self.schema.labels_key,
@@ -137,9 +140,28 @@ class ResponseModel(ABC, Base):
                 "arguments": self._arguments_in_words(),
                 "options": ", ".join(f"{key}={_short(value)}" for key, value in options.items() if value is not None)
                 or None,
-                "trust": self._doubts(cells, request, **options),
+                "trust": self._doubts(cells, requests[0], **options)
+                if several is None
+                else self._doubts_by_target(cells, requests, **options),
             }
-            return answer(self._respond(cells, request, **options), obs, cells.var(), provenance, path)
+            blocks = [self._respond(cells, request, **options) for request in requests]
+            return answer(chain.from_iterable(blocks), obs, cells.var(), provenance, path)
+
+    def _asked_codes(self, source: object, targets: Sequence[object]) -> tuple[int, list[int]]:
+        """Return the codes of the source and of the targets, after checking that they can be predicted."""
+        if not targets:
+            raise GroupError(f"target is empty; give at least one of {listing(self.schema.conditions)}")
+        source_code = self.schema.condition_code(source, "source")
+        codes: list[int] = []
+        for target in targets:
+            code = self.schema.condition_code(target, "target")
+            if code == source_code:
+                raise GroupError(f"source and target are both '{source}'; there is nothing to predict")
+            if code in codes:
+                raise GroupError(f"target names '{target}' more than once")
+            self._check_seen(source=source_code, target=code)
+            codes.append(code)
+        return source_code, codes
 
     def _arguments_in_words(self) -> str | None:
         given = self._constructor_arguments() if hasattr(self, "init_params_") else {}
@@ -177,6 +199,14 @@ class ResponseModel(ABC, Base):
         if self.schema.labels_key is not None and unseen.any():
             doubts.append(f"{int(unseen.sum())} cells are of a type that training has not seen")
         return doubts
+
+    def _doubts_by_target(self, cells: Cells, requests: Sequence[Request], **options: Any) -> list[str]:
+        """Return the reasons not to trust the answers for several targets, each with the targets that it is about."""
+        about: dict[str, list[object]] = {}
+        for request in requests:
+            for doubt in self._doubts(cells, request, **options):
+                about.setdefault(doubt, []).append(self.schema.conditions[request.target])
+        return [f"target {listing(names)}: {doubt}" for doubt, names in about.items()]
 
     @abstractmethod
     def _group_sizes(self) -> np.ndarray:
@@ -246,11 +276,20 @@ def label_list(labels: object | Sequence[object] | None) -> list[object] | None:
     """
     if labels is None:
         return None
-    several = isinstance(labels, Sequence | np.ndarray | pd.Index | pd.Series) and not isinstance(labels, str)
-    listed = list(labels) if several else [labels]  # type: ignore[call-overload]
-    if not listed:
+    several = as_list(labels)
+    if several is None:
+        return [labels]
+    if not several:
         raise GroupError("labels is empty; give at least one, or None for all")
-    return listed
+    return several
+
+
+def _once_a_target(obs: pd.DataFrame, targets: Sequence[object]) -> pd.DataFrame:
+    """Return a table of cells once for each target, under names that say so."""
+    table = pd.concat([obs] * len(targets))
+    table[SOURCE_CELL] = table.index.to_numpy()
+    table.index = pd.Index([f"{cell}-{target}" for target in targets for cell in obs.index], name=obs.index.name)
+    return table
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,18 @@ from altercell.errors import DataError, GroupError, KeyNotFoundError, listing
 REGISTRY_ENTRY = "altercell"
 
 
+def as_list(names: object) -> list[object] | None:
+    """Return several names as a list; None where there is but one.
+
+    Parameters
+    ----------
+    names
+        A name, or a sequence of names.
+    """
+    several = isinstance(names, Sequence | np.ndarray | pd.Index | pd.Series) and not isinstance(names, str)
+    return list(names) if several else None  # type: ignore[call-overload]
+
+
 @dataclass(frozen=True)
 class Schema:
     """The names that a model was set up with; it outlives the data, in memory and in a model file.
@@ -121,8 +133,10 @@ class Schema:
         Raises
         ------
         GroupError
-            The model has not seen it.
+            The model has not seen it, or there are several.
         """
+        if as_list(condition) is not None:
+            raise GroupError(f"{argument}={condition} must be one condition; there are {listing(self.conditions)}")
         hits = np.flatnonzero(self.conditions == condition)
         if len(hits) == 0:
             raise GroupError(

@@ -30,6 +30,7 @@ from altercell.models.base import (
     check_choice,
 )
 from altercell.models.base._response import label_list
+from altercell.models.base._schema import as_list
 from altercell.models.scgen._generation import Generation
 from altercell.models.scgen._integration import BatchRemoval
 from altercell.models.scgen._linearity import Linearity
@@ -192,6 +193,8 @@ class ScGen(
         wanted = label_list(labels)
         if nearest is not None and (wanted is None or len(wanted) != 1):
             raise GroupError("nearest= needs the one cell type to be near to; give it as labels=")
+        if delta is not None and as_list(target) is not None:
+            raise GroupError("delta= is the step to one condition; give that as target=, not a list")
         options: dict[str, Any] = {"delta": delta, "weighting": weighting, "types": types, "output": output}
         if nearest is not None and wanted is not None:
             options |= {"nearest": nearest, "nearest_to": wanted[0]}

@@ -66,6 +66,7 @@ class Paths(Base):
         refused = {"adata", "indices", "path", "output"} & set(options)
         if refused:
             raise TypeError(f"interpolate() has no argument {listing(sorted(refused))}")
+        self.schema.condition_code(target, "target")  # one, where predict would take several
         predicted = self.predict(source=source, target=target, labels=labels, batch_size=batch_size, **options)
         cells = self._source_cells(None, source, label_list(labels), None)
         start_cell, total = _mean_of(cells, batch_size), self._mean_total(cells, batch_size)

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from altercell._random import isolated_rng
 from altercell.errors import DataError, GroupError, listing
 from altercell.losses import CycleNorm
-from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, Request, ResponseModel, TrainingMixin
+from altercell.models.base import AltercellModel, Cells, Request, ResponseModel, TrainingMixin
 from altercell.models.base._likelihood import check_choice
 from altercell.models.base._schema import REGISTRY_ENTRY
 from altercell.models.style_transfer._module import StyleTransferModule
@@ -63,7 +63,8 @@ class StyleTransferGAN(ResponseModel, TrainingMixin, AltercellModel):
     discriminator_batches
         One of
 
-        * ``"separate"``: batch normalisation of real cells and of fakes apart, as in the paper;
+        * ``"separate"``: batch normalisation of real cells and of fakes apart, as where a discriminator is called twice
+          (the papers do not say);
         * ``"joint"``: together, so that a discriminator can see a difference of means.
     seed
         Seed of the initial weights, and of training where that is given none.
@@ -150,11 +151,12 @@ class StyleTransferGAN(ResponseModel, TrainingMixin, AltercellModel):
         # A model file brings the codes along with the weights.
         return [0, 1]
 
-    def train(  # type: ignore[override] # the paper's number of moves decides how many epochs there are
+    def train(
         self,
         max_epochs: int | None = None,
         *,
         batch_size: int | None = 256,
+        train_size: float = 0.9,
         early_stopping: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -166,12 +168,14 @@ class StyleTransferGAN(ResponseModel, TrainingMixin, AltercellModel):
             Passes over the training cells. None for as many as move each player 1,000 times, as the paper does.
         batch_size
             Cells a step, half of each condition; at least 4. None for all training cells at once, as the paper has it.
+        train_size
+            Share of the registered cells to train on; the paper trains on all, which is 1.
         early_stopping
             Whether to stop when the cycle's loss on validation cells no longer falls. It is off: generators that change
             nothing have the lowest one.
         **kwargs
-            `train_size`, `early_stopping_patience`, `seed`, `accelerator`, `devices`, `resume_dir`, `datamodule`,
-            `plan_kwargs`, and arguments of the trainer; see :class:`altercell.models.base.TrainingMixin`.
+            `early_stopping_patience`, `seed`, `accelerator`, `devices`, `resume_dir`, `datamodule`, `plan_kwargs`, and
+            arguments of the trainer; see :class:`altercell.models.base.TrainingMixin`.
 
         Raises
         ------
@@ -185,9 +189,9 @@ class StyleTransferGAN(ResponseModel, TrainingMixin, AltercellModel):
         if size < 4:
             raise DataError(f"batch_size={size} must be at least 4: a batch holds 2 cells of each condition or more")
         if max_epochs is None:
-            steps = math.ceil(math.ceil(kwargs.get("train_size", 0.9) * n_cells) / size)
+            steps = math.ceil(math.ceil(train_size * n_cells) / size)
             max_epochs = math.ceil(PAPER_MOVES / max(steps, 1))
-        super().train(max_epochs, batch_size=size, early_stopping=early_stopping, **kwargs)
+        super().train(max_epochs, batch_size=size, train_size=train_size, early_stopping=early_stopping, **kwargs)
 
     def _train_batches(
         self, cells: Cells, train_idx: np.ndarray, batch_size: int, seed: int, first_epoch: int
@@ -201,24 +205,25 @@ class StyleTransferGAN(ResponseModel, TrainingMixin, AltercellModel):
                 )
         return StratifiedBatches(train_idx, codes, batch_size, seed, first_epoch)
 
-    def _validation_batches(
-        self, cells: Cells, val_idx: np.ndarray, batch_size: int, seed: int
-    ) -> Sampler[np.ndarray]:
+    def _validation_batches(self, cells: Cells, val_idx: np.ndarray, batch_size: int, seed: int) -> Sampler[np.ndarray]:
         return EpochBatches(_mixed(val_idx, _codes(cells, val_idx)), max(batch_size, VALIDATION_BATCH))
 
     def _after_training(self, datamodule: LightningDataModule | None) -> None:
         """Count the training cells of each group."""
         sizes = torch.zeros(self.module.group_sizes.shape)
+        for conditions, labels in self._groups(datamodule):
+            sizes.index_put_((conditions, labels), torch.ones(len(labels)), accumulate=True)
+        self.module.group_sizes.copy_(sizes)
+
+    def _groups(self, datamodule: LightningDataModule | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the codes of condition and label of the training cells."""
         if datamodule is None:
             cells = self._training_cells()
-            groups = [(_codes(cells), cast(np.ndarray, cells.label_codes)[cells.rows])]
-        else:
-            batches = cast("Iterable[dict[str, torch.Tensor]]", datamodule)
-            groups = [(batch["batch"].cpu().ravel(), batch["labels"].cpu().ravel()) for batch in batches]
-        for conditions, labels in groups:
-            where = torch.as_tensor(conditions).long(), torch.as_tensor(labels).long()
-            sizes.index_put_(where, torch.ones(len(where[0])), accumulate=True)
-        self.module.group_sizes.copy_(sizes)
+            labels = cast(np.ndarray, cells.label_codes)[cells.rows]
+            yield torch.as_tensor(_codes(cells)).long(), torch.as_tensor(labels).long()
+            return
+        for batch in cast("Iterable[dict[str, torch.Tensor]]", datamodule):
+            yield batch["batch"].cpu().long().ravel(), batch["labels"].cpu().long().ravel()
 
     def _group_sizes(self) -> np.ndarray:
         return self.module.group_sizes.cpu().numpy().astype(np.int64)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
@@ -68,6 +68,7 @@ class StyleTransferModule(BaseModuleClass):
         discriminator_batches: DiscriminatorBatches = "separate",
     ) -> None:
         super().__init__()
+        self.conditions: torch.Tensor
         self.cycle_weight, self.cycle_norm = cycle_weight, cycle_norm
         self.generators = Generators(
             n_genes, n_hidden, n_latent, dropout_rate=dropout_rate, output_activation=output_activation
@@ -119,10 +120,11 @@ class StyleTransferModule(BaseModuleClass):
         ``real``, the cells of each condition, and ``fake``, what each generator made of them: the fakes of the first
         generator are of the second condition.
         """
-        real = tuple(x[condition.ravel() == code] for code in self.conditions)
+        first, second = self.conditions.tolist()
+        real = x[condition.ravel() == first], x[condition.ravel() == second]
         if self.training and min(map(len, real)) < 2:
             raise DataError("a training batch needs 2 cells of each condition; give larger or balanced batches")
-        return {"real": real, "fake": tuple(self.generators(cells, c) for c, cells in enumerate(real))}
+        return {"real": real, "fake": (self.generators(real[0], 0), self.generators(real[1], 1))}
 
     @auto_move_data
     def generative(self, fake: Pair) -> dict[str, Pair]:
@@ -137,7 +139,7 @@ class StyleTransferModule(BaseModuleClass):
         -------
         ``back``, the cells of each condition after both translations.
         """
-        return {"back": tuple(self.generators(cells, 1 - c, keep=False) for c, cells in enumerate(fake))}
+        return {"back": (self.generators(fake[0], 1, keep=False), self.generators(fake[1], 0, keep=False))}
 
     @auto_move_data
     def translate(self, x: torch.Tensor, source: int) -> torch.Tensor:
@@ -150,7 +152,7 @@ class StyleTransferModule(BaseModuleClass):
         source
             Code of their condition.
         """
-        return self.generators(x, int((self.conditions == source).nonzero()))
+        return self.generators(x, self.conditions.tolist().index(source))
 
     def loss(
         self, tensors: dict[str, torch.Tensor], inference_outputs: dict[str, Pair], generative_outputs: dict[str, Pair]
@@ -163,13 +165,11 @@ class StyleTransferModule(BaseModuleClass):
             The batch, and what :meth:`inference` and :meth:`generative` returned for it.
         """
         real, fake, back = inference_outputs["real"], inference_outputs["fake"], generative_outputs["back"]
-        fooled = sum(
-            least_squares_generator(self.discriminators[1 - c].score_fakes(real[1 - c], fake[c])) for c in range(2)
-        )
-        cycle = sum(cycle_consistency(real[c], back[c], self.cycle_norm) for c in range(2))
-        return scalar_losses(
-            fooled + self.cycle_weight * cycle, len(tensors["X"]), generator_loss=fooled, cycle_loss=cycle
-        )
+        judges = cast("list[Discriminator]", [self.discriminators[1], self.discriminators[0]])
+        fooled = _total(least_squares_generator(judges[c].score_fakes(real[1 - c], fake[c])) for c in range(2))
+        cycle = _total(cycle_consistency(real[c], back[c], self.cycle_norm) for c in range(2))
+        loss = fooled + self.cycle_weight * cycle
+        return scalar_losses(loss, len(tensors["X"]), generator_loss=fooled, cycle_loss=cycle)
 
     def discriminator_loss(self, inference_outputs: dict[str, Pair]) -> LossOutput:
         """Return the discriminators' loss of a batch; the generators get no gradient from it.
@@ -180,7 +180,11 @@ class StyleTransferModule(BaseModuleClass):
             What :meth:`inference` returned.
         """
         real, fake = inference_outputs["real"], inference_outputs["fake"]
-        loss = sum(
+        loss = _total(
             least_squares_discriminator(*self.discriminators[c](real[c], fake[1 - c].detach())) for c in range(2)
         )
         return scalar_losses(loss, sum(map(len, real)))
+
+
+def _total(losses: Iterable[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(losses)).sum()

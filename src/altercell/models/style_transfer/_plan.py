@@ -16,7 +16,7 @@ class StyleTransferPlan(AdversarialPlan):
     of how far the training has come. Parameters: those of :class:`altercell.train.AdversarialPlan`.
     """
 
-    def training_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
+    def training_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:  # type: ignore[override]
         """Move the generators and the discriminators once.
 
         Parameters
@@ -41,5 +41,7 @@ class StyleTransferPlan(AdversarialPlan):
             The batch, and its number.
         """
         translated, _, ours = self.forward(batch, loss_kwargs=self.loss_kwargs)
-        self.record("validation", scalar_losses(ours.extra_metrics["cycle_loss"], len(batch["X"]), **ours.extra_metrics))
+        self.record(
+            "validation", scalar_losses(ours.extra_metrics["cycle_loss"], len(batch["X"]), **ours.extra_metrics)
+        )
         self.record_of("discriminator", "validation", self.module.discriminator_loss(translated))

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from altercell.models.trvae._images import ConditionImage, SameTranspose, batch_norm, check_image_shape, check_n_pixels
+from altercell.models.trvae._images import (
+    ConditionImage,
+    SameTranspose,
+    batch_norm,
+    check_image_shape,
+    check_n_pixels,
+    start,
+)
 from altercell.models.trvae._networks import NEGATIVE_SLOPE, GaussianHead
 from altercell.nn import ACTIVATIONS, OutputActivation
 
@@ -70,6 +77,7 @@ class ConvEncoder(nn.Module):
             leaky,
         )
         self.head = GaussianHead(N_ENCODED, n_latent, variational)
+        start(self)
 
     def forward(self, x: torch.Tensor, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode, equation 5a.
@@ -123,6 +131,7 @@ class ConvFirst(nn.Module):
         leaky = nn.LeakyReLU(NEGATIVE_SLOPE)
         self.condition_image = ConditionImage(n_conditions, size, leaky, dropout_rate=dropout_rate)  # FC-4, FC-5
         self.mmd = nn.Sequential(nn.Linear(n_latent + size * size, n_mmd), batch_norm(n_mmd), leaky)
+        start(self)
 
     def forward(self, z: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
         """Return y, shape ``(n_cells, n_mmd)``, equation 5b.
@@ -199,6 +208,7 @@ class ConvRest(nn.Module):
             ACTIVATIONS[output_activation](),
             nn.Flatten(),
         )
+        start(self)
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Return flattened images, shape ``(n_cells, n_genes)``, equation 5c.

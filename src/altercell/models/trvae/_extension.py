@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -71,28 +72,31 @@ class ExtendedLinear(nn.Module):
         self.added[-1].copy_(known.mean(dim=1, keepdim=True).expand_as(self.added[-1]))
 
 
-def n_added(stages: Sequence[int], n_conditions: int) -> list[int]:
-    """Return how many conditions were added each time.
+def check_stages(n_reference_conditions: Sequence[int] | None, n_conditions: int) -> tuple[int, ...]:
+    """Return how many conditions there were before each addition; nothing where none was added.
 
     Parameters
     ----------
-    stages
-        How many conditions there were before each addition.
+    n_reference_conditions
+        The numbers as the model was given them; None for no addition.
     n_conditions
-        How many there are.
+        How many conditions there are.
 
     Raises
     ------
     DataError
-        The numbers do not rise from at least 1 to below `n_conditions`.
+        They are no numbers that rise from at least 1 to below `n_conditions`.
     """
-    sizes = [after - before for before, after in zip(stages, [*stages[1:], n_conditions], strict=True)]
-    if stages[0] < 1 or min(sizes) < 1:
+    if n_reference_conditions is None:
+        return ()
+    single = isinstance(n_reference_conditions, int | str)
+    stages = () if single else tuple(n_reference_conditions)
+    if not stages or any(after <= before for before, after in pairwise((0, *stages, n_conditions))):
         raise DataError(
-            f"n_reference_conditions={list(stages)} must rise from at least 1 to below the {n_conditions} conditions "
-            "that there are; leave it to load_query_data"
+            f"n_reference_conditions={n_reference_conditions} must be numbers that rise from at least 1 to below "
+            f"{n_conditions}, the number of conditions; leave it to load_query_data"
         )
-    return sizes
+    return stages
 
 
 def extend(part: nn.Module, sizes: Sequence[int]) -> None:
@@ -145,3 +149,16 @@ def freeze_all_but_last(module: nn.Module) -> None:
     module.requires_grad_(False)
     for layer in extended_layers(module):
         layer.added[-1].requires_grad_(True)
+
+
+def keep_batch_norms(module: nn.Module) -> None:
+    """Put batch norms into the mode of evaluation, in which they neither read nor change a batch's statistics.
+
+    Parameters
+    ----------
+    module
+        The network.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()

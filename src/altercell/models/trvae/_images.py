@@ -81,6 +81,28 @@ def batch_norm(n_features: int) -> nn.BatchNorm1d:
     return nn.BatchNorm1d(n_features, eps=1e-3, momentum=0.01)
 
 
+def start(network: nn.Module) -> None:
+    """Give every layer its initial values: Glorot's uniform weights and biases of zero.
+
+    They are those of the framework that the paper used, and they matter here. With torch's own, the bias of the last
+    convolution is larger than what enters it, so that in about half of all networks every pixel is below zero from the
+    start, where a ReLU has no gradient: such a network draws black images for ever.
+
+    The weights of convolutions are also laid out with the channels last, which is a third faster on a CPU.
+
+    Parameters
+    ----------
+    network
+        The network, changed in place.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    network.to(memory_format=torch.channels_last)
+
+
 class ConditionImage(nn.Module):
     """The condition as one more channel: two fully connected layers, the second reshaped to an image.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from altercell.losses import TRVAE_WIDTHS, kl_standard_normal, mmd_between_conditions
 from altercell.models.base import GeneLikelihood, LikelihoodModule
-from altercell.models.trvae._extension import extend, freeze_all_but_last, n_added
+from altercell.models.trvae._extension import check_stages, extend, freeze_all_but_last, keep_batch_norms
 from altercell.models.trvae._networks import BatchNorm
 from altercell.models.trvae._parts import N_HIDDEN, N_LATENT, Network, network_parts
 from altercell.nn import CountDecoder, OutputActivation
@@ -74,12 +75,11 @@ class TrVAEModule(LikelihoodModule):
         self.mmd_on, self.kernel_mean, self.unbiased = mmd_on, kernel_mean, mmd_estimator == "u"
         self.kernel_widths = tuple(TRVAE_WIDTHS if kernel_widths is None else kernel_widths)
         self.variational = variational
-        self.stages = tuple(n_reference_conditions or ())
-        added = n_added(self.stages, n_conditions) if self.stages else []
+        self.stages = check_stages(n_reference_conditions, n_conditions)
         self.encoder, self.first, self.decoder = network_parts(
             network,
             n_genes,
-            n_conditions - sum(added),
+            self.stages[0] if self.stages else n_conditions,
             widths,
             n_latent,
             dropout_rate=dropout_rate,
@@ -93,25 +93,29 @@ class TrVAEModule(LikelihoodModule):
         self.register_buffer("latent_means", torch.zeros(n_conditions, n_labels, n_latent))
         self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels))
         if self.stages:
-            self._extend(added)
+            self._extend()
 
-    def _extend(self, added: Sequence[int]) -> None:
+    def _extend(self) -> None:
         """Make room for the conditions that came later, and freeze all but the weights of the last of them."""
+        sizes = [after - before for before, after in pairwise((*self.stages, self.n_conditions))]
         for part in (self.encoder, self.first):
-            extend(part, added)
+            extend(part, sizes)
         freeze_all_but_last(self)
         self.register_buffer("reference_means", torch.zeros_like(self.latent_means))
         self.register_buffer("reference_sizes", torch.zeros_like(self.group_sizes))
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a network to which conditions were added stays in evaluation mode, as it is frozen.
+        """Set the mode; the batch norms of a network to which conditions were added stay in that of evaluation.
 
         Parameters
         ----------
         mode
             Whether it is to be the mode of training.
         """
-        return super().train(mode and not self.stages)
+        super().train(mode)
+        if self.stages:
+            keep_batch_norms(self)
+        return self
 
     def _get_inference_input(self, tensors: dict[str, torch.Tensor], **kwargs: object) -> dict[str, Any]:
         return {**self.read(tensors), "condition": tensors["batch"]}

@@ -49,9 +49,10 @@ class Surgery(Base):
         As scArches does :cite:p:`Lotfollahi2022`: of the layers that read the one-hot condition (the encoder's first,
         and the decoder's first, where the MMD acts; in image networks the first that reads the condition) only the
         weights of the new conditions are trained. All other weights stay as they are to the bit, and so does every
-        prediction between conditions of the reference. Batch norms keep their running statistics, and there is no
-        dropout: the network stays in evaluation mode, the function that it was, to which few new weights are fitted.
-        They start at the mean of the known conditions.
+        prediction between conditions of the reference. Batch norms stay in evaluation mode, with the running statistics
+        of the reference; dropout is that of the first training. The new weights start at the mean of those of the known
+        conditions. They are few: a response that is made of what the reference has seen is learnt, one unlike all of
+        it needs a training on everything together.
 
         The study need not hold cells of the reference's conditions, and the reference's own cells are not needed. The
         MMD acts among the conditions that a batch of the study holds: with one condition it is 0, and only the

@@ -14,6 +14,7 @@ from altercell.models.trvae._images import (
     batch_norm,
     check_image_shape,
     check_n_pixels,
+    start,
 )
 from altercell.models.trvae._networks import GaussianHead
 from altercell.nn import ACTIVATIONS, OutputActivation
@@ -94,6 +95,7 @@ class UNetEncoder(nn.Module):
             nn.Dropout(dropout_rate),
         )
         self.head = GaussianHead(N_ENCODED, n_latent, variational)
+        start(self)
 
     def forward(self, x: torch.Tensor, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode, equation 5a.
@@ -129,6 +131,7 @@ class UNetFirst(nn.Module):
         super().__init__()
         self.condition = nn.Sequential(nn.Linear(n_conditions, N_CONDITION), nn.ReLU())  # FC-5
         self.mmd = nn.Sequential(nn.Linear(n_latent + N_CONDITION, n_mmd), batch_norm(n_mmd), nn.ReLU())
+        start(self)
 
     def forward(self, z: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
         """Return y, shape ``(n_cells, n_mmd)``, equation 5b.
@@ -195,6 +198,7 @@ class UNetRest(nn.Module):
             ACTIVATIONS[output_activation](),
             nn.Flatten(),
         )
+        start(self)
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Return flattened images, shape ``(n_cells, n_genes)``, equation 5c.
