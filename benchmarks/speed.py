@@ -1,6 +1,7 @@
 """Speed of training beside a bare PyTorch loop, and of ``predict`` on many cells: ``python -m benchmarks.speed``.
 
-``--part train --model TrVAE`` times the training of another model. Ratios are of one run, the two sides in turn, so that the machine's drift touches both.
+``--part train --model TrVAE`` times the training of another model. Ratios are of one run, the two sides in turn, so that
+the machine's drift touches both.
 """
 
 from __future__ import annotations
@@ -268,7 +269,16 @@ def main() -> None:
     elif given.part == "predict":
         result = predict_speed(given.folder, 1_024)
     else:
-        training = ["--model", given.model, "--batch-size", str(given.batch_size), "--rounds", str(given.rounds), "--part", "train"]
+        training = [
+            "--model",
+            given.model,
+            "--batch-size",
+            str(given.batch_size),
+            "--rounds",
+            str(given.rounds),
+            "--part",
+            "train",
+        ]
         result = {
             "machine": {
                 "processor": platform.machine(),

@@ -11,6 +11,7 @@ from altercell.errors import (
     NonFiniteLossError,
     NotTrainedError,
     SpaceMismatchError,
+    check_choice,
     listing,
 )
 
@@ -65,3 +66,9 @@ def test_listing(names, limit, text):
 
 def test_listing_writes_eight_names_unless_told():
     assert listing(range(9)) == "'0', '1', '2', '3', '4', '5', '6', '7' and 1 more"
+
+
+def test_a_choice_that_there_is_passes_and_another_is_named():
+    check_choice("kernel", "rbf", ("rbf", "linear"))
+    with pytest.raises(DataError, match="kernel='cubic' is unknown; there are 'rbf', 'linear'"):
+        check_choice("kernel", "cubic", ("rbf", "linear"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AltercellError(Exception):
@@ -69,3 +69,20 @@ def listing(names: Iterable[object], limit: int = 8) -> str:
         return "none"
     text = ", ".join(quoted[:limit])
     return text if len(quoted) <= limit else f"{text} and {len(quoted) - limit} more"
+
+
+def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    """Raise where an argument with closed options has none of them.
+
+    Parameters
+    ----------
+    name, value, allowed
+        The argument, what was given, and the options.
+
+    Raises
+    ------
+    DataError
+        `value` is not among `allowed`.
+    """
+    if value not in allowed:
+        raise DataError(f"{name}='{value}' is unknown; there are {listing(allowed)}")

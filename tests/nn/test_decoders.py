@@ -43,9 +43,7 @@ def z() -> torch.Tensor:
     [("linear", lambda x: x), ("relu", lambda x: np.maximum(x, 0)), ("softplus", lambda x: np.logaddexp(0, x))],
 )
 def test_value_decoder_against_numpy(z, name, function, n_layers):
-    decoder = shaken(
-        ValueDecoder(N_LATENT, [N_HIDDEN] * n_layers, N_GENES, dropout_rate=0.2, output_activation=name)
-    )
+    decoder = shaken(ValueDecoder(N_LATENT, [N_HIDDEN] * n_layers, N_GENES, dropout_rate=0.2, output_activation=name))
     state = decoder.state_dict()
     linear = hidden_in_numpy(z.numpy(), state, n_layers) @ state["output.weight"].double().numpy().T
     wanted = function(linear + state["output.bias"].double().numpy())

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import sparse
 
-from altercell.errors import DataError, listing
+from altercell.errors import check_choice
 from altercell.train._loader import EpochBatches
 
 Balance = Literal["larger", "smaller"]
@@ -135,8 +135,7 @@ class PairedBatches(EpochBatches):
         balance: Balance = "larger",
         fixed: bool = False,
     ) -> None:
-        if balance not in get_args(Balance):
-            raise DataError(f"balance='{balance}' is unknown; there are {listing(get_args(Balance))}")
+        check_choice("balance", balance, get_args(Balance))
         self.arms, self.sizes, self.fixed = list(arms), [arm.size(balance) for arm in arms], fixed
         super().__init__(np.arange(sum(self.sizes)), batch_size, seed, first_epoch)
 

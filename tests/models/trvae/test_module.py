@@ -24,7 +24,9 @@ def shaken(**options) -> TrVAEModule:
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point() and "latent_means" not in name and "group_sizes" not in name:
-                tensor.copy_(torch.rand_like(tensor) + 0.2 if "running_var" in name else 0.4 * torch.empty_like(tensor).normal_())
+                # Not randn_like: a fixture fixes that.
+                drawn = torch.empty_like(tensor).normal_()
+                tensor.copy_(torch.rand_like(tensor) + 0.2 if "running_var" in name else 0.4 * drawn)
     return module.eval()
 
 

@@ -12,7 +12,6 @@ from altercell.models.base._likelihood import (
     LikelihoodModel,
     LikelihoodModule,
     Output,
-    check_choice,
 )
 from altercell.models.base._model import AltercellModel
 from altercell.models.base._response import Request, ResponseModel
@@ -40,5 +39,4 @@ __all__ = [
     "Types",
     "Weighting",
     "answer",
-    "check_choice",
 ]

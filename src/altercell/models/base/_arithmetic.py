@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from altercell.errors import DataError, GroupError, NotTrainedError, listing
+from altercell.errors import DataError, GroupError, NotTrainedError, check_choice, listing
 
 if TYPE_CHECKING:
     from altercell.models.base._model import AltercellModel as Base
@@ -82,8 +82,7 @@ class LatentArithmetic(Base):
             An unknown group or type, or no type left with cells on both sides.
         """
         self._check_trained()
-        if weighting not in get_args(Weighting):
-            raise DataError(f"weighting='{weighting}' is unknown; there are {listing(get_args(Weighting))}")
+        check_choice("weighting", weighting, get_args(Weighting))
         means, sizes, start, end = self._axis(source, target, along)
         chosen = self._chosen_types(sizes, start, end, types, along)
         if nearest is not None:

@@ -14,7 +14,7 @@ from mudata import MuData
 from scvi.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
 from scvi.module.base import BaseModuleClass
 
-from altercell.errors import DataError, listing
+from altercell.errors import DataError, check_choice
 from altercell.losses import half_squared_error
 from altercell.models.base._cells import Cells
 from altercell.models.base._latent import INFERENCE_BATCH
@@ -32,23 +32,6 @@ Output = Literal["model", "log"]
 # Counts enter the encoder as log1p of counts per 10,000, so that a cell's depth is not part of its latent point.
 ENCODER_TOTAL = 1e4
 LOG_SPACE = "log1p of counts per 10,000"
-
-
-def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Raise where an argument with closed options has none of them.
-
-    Parameters
-    ----------
-    name, value, allowed
-        The argument, what was given, and the options.
-
-    Raises
-    ------
-    DataError
-        `value` is not among `allowed`.
-    """
-    if value not in allowed:
-        raise DataError(f"{name}='{value}' is unknown; there are {listing(allowed)}")
 
 
 class LikelihoodModule(BaseModuleClass):

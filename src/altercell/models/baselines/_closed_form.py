@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.errors import DataError, GroupError, NotTrainedError, listing
+from altercell.errors import DataError, GroupError, NotTrainedError, check_choice, listing
 from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, Request, ResponseModel
 from altercell.models.baselines._state import FittedState
 
@@ -113,5 +113,4 @@ class ClosedFormModel(ResponseModel, AltercellModel):
 
     @staticmethod
     def _check_weighting(weighting: str) -> None:
-        if weighting not in get_args(Weighting):
-            raise DataError(f"weighting='{weighting}' is unknown; there are {listing(get_args(Weighting))}")
+        check_choice("weighting", weighting, get_args(Weighting))

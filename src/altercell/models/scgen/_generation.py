@@ -12,7 +12,7 @@ import torch
 from anndata import AnnData
 
 from altercell import __version__
-from altercell.errors import DataError, GroupError, NotTrainedError, listing
+from altercell.errors import DataError, GroupError, NotTrainedError, check_choice
 from altercell.models.base import INFERENCE_BATCH, Cells, GenerativeModel, answer
 from altercell.models.base._cells import check_batch_size
 
@@ -70,8 +70,7 @@ class Generation(GenerativeModel, Base):
         """
         if n < 1:
             raise DataError(f"n={n} must be at least 1")
-        if origin not in get_args(Origin):
-            raise DataError(f"origin='{origin}' is unknown; there are {listing(get_args(Origin))}")
+        check_choice("origin", origin, get_args(Origin))
         if origin == "prior" and (condition is not None or labels is not None):
             raise GroupError("the prior knows no groups; use origin='posterior' with condition= and labels=")
         with self._inference(seed) as used:

@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell._random import isolated_rng
-from altercell.errors import DataError, GroupError
+from altercell.errors import DataError, GroupError, check_choice
 from altercell.models.base import (
     AltercellModel,
     Cells,
@@ -27,7 +27,6 @@ from altercell.models.base import (
     TrainingMixin,
     Types,
     Weighting,
-    check_choice,
 )
 from altercell.models.base._response import label_list
 from altercell.models.base._schema import as_list

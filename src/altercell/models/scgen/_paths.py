@@ -14,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell import __version__
-from altercell.errors import DataError, GroupError, KeyNotFoundError, listing
+from altercell.errors import DataError, GroupError, KeyNotFoundError, check_choice, listing
 from altercell.models.base import INFERENCE_BATCH, Cells, answer
 from altercell.models.base._response import label_list
 
@@ -124,8 +124,7 @@ class Paths(Base):
         GroupError
             No such cells in one of the studies.
         """
-        if start not in get_args(Start):
-            raise DataError(f"start='{start}' is unknown; there are {listing(get_args(Start))}")
+        check_choice("start", start, get_args(Start))
         self._check_trained()
         source_code, target_code = (
             self.schema.condition_code(source, "source"),

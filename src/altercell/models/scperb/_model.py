@@ -12,7 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell._random import isolated_rng
-from altercell.errors import DataError, GroupError, listing
+from altercell.errors import DataError, GroupError, check_choice, listing
 from altercell.models.base import AltercellModel, Cells, LatentModel, Request, ResponseModel
 from altercell.models.scperb._module import Delta, KLReduction, ScPerbModule
 from altercell.models.scperb._style import LatentStyleEncoder
@@ -116,8 +116,7 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
             ("balance", balance, get_args(Balance)),
             ("output_activation", output_activation, get_args(OutputActivation)),
         ):
-            if value not in allowed:
-                raise DataError(f"{name}='{value}' is unknown; there are {listing(allowed)}")
+            check_choice(name, value, allowed)
         if smooth_l1_beta < 0:
             raise DataError(f"smooth_l1_beta={smooth_l1_beta} must not be negative")
         self._require_log()

@@ -14,6 +14,7 @@ from scvi.distributions import Poisson
 from scvi.model import get_max_epochs_heuristic
 
 from altercell._random import isolated_rng
+from altercell.errors import check_choice
 from altercell.models.base import (
     AltercellModel,
     Cells,
@@ -24,7 +25,6 @@ from altercell.models.base import (
     Request,
     ResponseModel,
     TrainingMixin,
-    check_choice,
 )
 from altercell.models.scvi._module import ScviModule
 

@@ -13,7 +13,7 @@ from mudata import MuData
 from torch.utils.data import Sampler
 
 from altercell._random import isolated_rng
-from altercell.errors import DataError
+from altercell.errors import DataError, check_choice
 from altercell.models.base import (
     INFERENCE_BATCH,
     AltercellModel,
@@ -25,7 +25,6 @@ from altercell.models.base import (
     Request,
     ResponseModel,
     TrainingMixin,
-    check_choice,
 )
 from altercell.models.trvae._module import Estimator, MMDLayer, TrVAEModule
 from altercell.models.trvae._networks import BatchNorm
