@@ -2,7 +2,8 @@
 
 Holds one type's stimulated cells out, trains with the published batch normalisation of the discriminators and with
 joint batches, and scores after a quarter, a half and all of the paper's 1,000 moves. A longer training takes up the
-shorter one (``resume_dir``), so that each row is what a training of that length gives. Seconds are of processor time.
+shorter one (``resume_dir``), so that each row is what a training of that length gives. Seconds are of processor
+time on one core, and writing the state after each epoch is part of them.
 """
 
 from __future__ import annotations

@@ -87,6 +87,15 @@ def test_forward_pass_and_loss_are_the_papers(oracle, batch, noise, n_layers, de
     assert output.n_obs_minibatch == 5
 
 
+@pytest.mark.parametrize(("beta", "wanted"), [(1.0, 3 / 7), (10.0, 0.6)])
+def test_the_centre_of_a_sparse_gene_is_below_its_mean_unless_beta_is_large(beta, wanted):
+    values = torch.tensor([0.0] * 7 + [2.0] * 3, dtype=torch.float64)
+    grid = torch.linspace(0, 1, 10_001, dtype=torch.float64)
+    module = shaken(smooth_l1_beta=beta)
+    losses = module._smooth_l1(grid[:, None].expand(-1, 10), values.expand(len(grid), -1))
+    assert float(grid[losses.argmin()]) == pytest.approx(wanted, abs=2e-4)
+
+
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_each_weight_has_its_own_term(batch, noise, name):
     terms = {

@@ -10,6 +10,7 @@ from torch import nn
 from altercell.models.trvae._images import (
     ConditionImage,
     SameTranspose,
+    ToImages,
     batch_norm,
     check_image_shape,
     check_n_pixels,
@@ -64,7 +65,7 @@ class ConvEncoder(nn.Module):
         super().__init__()
         n_channels, size = _check(image_shape)
         leaky = nn.LeakyReLU(NEGATIVE_SLOPE)
-        self.as_image = nn.Unflatten(1, (n_channels, size, size))
+        self.as_image = ToImages(n_channels, size)
         self.condition_image = ConditionImage(n_conditions, size, leaky, dropout_rate=dropout_rate)  # FC-1, FC-2
         self.hidden = nn.Sequential(
             nn.Conv2d(1 + n_channels, n_filters, KERNEL, stride=2, padding=1),  # Conv2D_1, 14 x 14
@@ -192,7 +193,7 @@ class ConvRest(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(n_mmd, SEED_CHANNELS * side * side),  # FC-6
             leaky,
-            nn.Unflatten(1, (SEED_CHANNELS, side, side)),  # FC-7_resh, 2 x 2
+            ToImages(SEED_CHANNELS, side),  # FC-7_resh, 2 x 2
             SameTranspose(SEED_CHANNELS, 2 * n_filters, KERNEL),  # Conv_transp_1
             leaky,
             nn.Upsample(scale_factor=2),  # 4 x 4

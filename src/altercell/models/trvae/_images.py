@@ -88,8 +88,6 @@ def start(network: nn.Module) -> None:
     convolution is larger than what enters it, so that in about half of all networks every pixel is below zero from the
     start, where a ReLU has no gradient: such a network draws black images for ever.
 
-    The weights of convolutions are also laid out with the channels last, which is a third faster on a CPU.
-
     Parameters
     ----------
     network
@@ -100,7 +98,6 @@ def start(network: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    network.to(memory_format=torch.channels_last)
 
 
 class ConditionImage(nn.Module):
@@ -145,6 +142,35 @@ class ConditionImage(nn.Module):
             Conditions, one-hot, shape ``(n_cells, n_conditions)``.
         """
         return self.layers(s)
+
+
+class ToImages(nn.Module):
+    """Flat values to images.
+
+    In memory the channels come last, and so they do in what convolutions make of these images: it is a quarter faster
+    on a CPU. (Laying out the weights so too would be faster yet, but an Adam that goes on from saved moments, which are
+    laid out plainly, then pairs weights with the moments of others.)
+
+    Parameters
+    ----------
+    n_channels, size
+        Of the images.
+    """
+
+    def __init__(self, n_channels: int, size: int) -> None:
+        super().__init__()
+        self.n_channels, self.size = n_channels, size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return images, shape ``(n_cells, n_channels, size, size)``.
+
+        Parameters
+        ----------
+        x
+            Values by channel, row and column, shape ``(n_cells, n_channels * size * size)``.
+        """
+        images = x.reshape(-1, self.n_channels, self.size, self.size)
+        return images.contiguous(memory_format=torch.channels_last)
 
 
 class SameTranspose(nn.Module):

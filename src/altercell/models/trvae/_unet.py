@@ -11,6 +11,7 @@ from altercell.models.trvae._images import (
     N_CONDITION,
     ConditionImage,
     SameTranspose,
+    ToImages,
     batch_norm,
     check_image_shape,
     check_n_pixels,
@@ -71,7 +72,7 @@ class UNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         n_channels, size = _check(image_shape)
-        self.as_image = nn.Unflatten(1, (n_channels, size, size))
+        self.as_image = ToImages(n_channels, size)
         self.condition_image = ConditionImage(
             n_conditions, size, nn.ReLU(), dropout_rate=dropout_rate, enlarge=2
         )  # FC-1, FC-2
@@ -186,7 +187,7 @@ class UNetRest(nn.Module):
             nn.ReLU(),
             nn.Linear(N_FLAT, SEED_CHANNELS * side * side),  # FC-7
             nn.ReLU(),
-            nn.Unflatten(1, (SEED_CHANNELS, side, side)),  # 8 x 8
+            ToImages(SEED_CHANNELS, side),  # 8 x 8
             *_transposed(SEED_CHANNELS, 8 * n_filters, 3),  # Conv_transp_1 to 3
             nn.Upsample(scale_factor=2),  # 16 x 16
             *_transposed(8 * n_filters, 8 * n_filters, 3),  # Conv_transp_4 to 6
