@@ -248,3 +248,11 @@ def test_a_gpu_gives_what_the_processor_gives():
 def test_a_code_out_of_range_is_refused():
     with pytest.raises(RuntimeError, match=r"[Cc]lass values must be"):
         mmd_between_conditions(torch.zeros(3, 2), torch.tensor([0, 1, 2]), 2)
+
+
+def test_autocast_does_not_round_it():
+    y = torch.randn(60, 5, generator=torch.Generator().manual_seed(0))
+    codes = torch.arange(60) % 3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = mmd_between_conditions(y, codes, 3)
+    torch.testing.assert_close(rounded, mmd_between_conditions(y, codes, 3), rtol=1e-6, atol=0)

@@ -1,6 +1,5 @@
-import time
-
 import numpy as np
+import ot
 import pytest
 from scipy.optimize import linear_sum_assignment
 
@@ -114,10 +113,16 @@ def test_cells_that_are_all_the_same_still_have_partners(values):
     assert (found.partners.sum(1) > 0).all()
 
 
-def test_the_cost_does_not_grow_with_the_square():
+def test_the_cost_does_not_grow_with_the_square(monkeypatch):
+    sizes, solve = [], ot.emd
+
+    def watched(first, second, cost, **options):
+        sizes.append(cost.shape)
+        return solve(first, second, cost, **options)
+
+    monkeypatch.setattr(ot, "emd", watched)
     rng = np.random.default_rng(5)
-    points = rng.normal(size=(2, 40_000, 3))
-    start = time.perf_counter()
-    found = transport_partners(*points, block_size=100, rng=rng)
-    assert found.nnz < 4 * 40_000  # a plan of the whole would be 13 GB
-    assert time.perf_counter() - start < 60
+    found = transport_partners(*rng.normal(size=(2, 2_000, 3)), block_size=100, rng=rng)
+    assert found.shape == (2_000, 2_000)
+    assert len(sizes) == 20
+    assert max(max(size) for size in sizes) <= 101

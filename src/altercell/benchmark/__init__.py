@@ -1,7 +1,7 @@
 """The benchmark: which model to trust on your data."""
 
 from altercell.benchmark._candidates import Candidate, baselines, candidate, scgen
-from altercell.benchmark._holdout import CEILING, Piece, holdout, run_piece, score_piece
+from altercell.benchmark._holdout import CEILING, Piece, holdout, read_results, run_piece, score_piece
 from altercell.benchmark._split import Split, labels_to_hold_out, make_split
 from altercell.benchmark._summary import HEADLINE, in_words, summary, verdict
 
@@ -17,6 +17,7 @@ __all__ = [
     "in_words",
     "labels_to_hold_out",
     "make_split",
+    "read_results",
     "run_piece",
     "scgen",
     "score_piece",

@@ -185,8 +185,14 @@ def holdout(
     return store.table()
 
 
-def _read_rows(path: Path | None) -> pd.DataFrame:
-    """Read the rows of a run, without those of models that failed: they are tried again."""
+def read_results(path: str | Path) -> pd.DataFrame:
+    """Read the rows that :func:`holdout` wrote, without those of models that failed: they are tried again.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+    """
     # A label may read "NA"; only numbers can be missing.
     rows = pd.read_csv(path, dtype={"label": str}, keep_default_na=False, na_values={"value": [""], "seconds": [""]})
     return rows[rows["error"] == ""].reset_index(drop=True)
@@ -198,7 +204,7 @@ class _Store:
     def __init__(self, path: str | Path | None) -> None:
         self.path = None if path is None else Path(path)
         there = self.path is not None and self.path.exists()
-        self.rows = _read_rows(self.path) if there else pd.DataFrame(columns=COLUMNS)
+        self.rows = read_results(self.path) if self.path is not None and there else pd.DataFrame(columns=COLUMNS)
         self.keys = set(zip(self.rows["model"], self.rows["label"], self.rows["seed"], strict=True))
 
     def has(self, name: str, label: str, seed: int) -> bool:

@@ -60,7 +60,8 @@ def mmd_between_conditions(
     """
     values = y if y.dtype == torch.float64 else y.float()
     members = one_hot(conditions.reshape(-1), n_conditions).to(values.dtype)
-    return _PairwiseMMD.apply(values, members, tuple(widths), kernel_mean, unbiased)
+    with torch.autocast(values.device.type, enabled=False):  # it would round the products that follow
+        return _PairwiseMMD.apply(values, members, tuple(widths), kernel_mean, unbiased)
 
 
 class _PairwiseMMD(torch.autograd.Function):

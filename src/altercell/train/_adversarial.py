@@ -41,8 +41,9 @@ class AdversarialPlan(_plan.TrainingPlan, ABC):
     :meth:`record` for the first player's losses, :meth:`record_of` for another's, and returns ``{"loss": ...}``.
 
     What :class:`altercell.train.TrainingPlan` holds, holds here: a loss that is not finite stops before the player
-    moves, and the state after each epoch, with all optimisers, resumes exactly. ``trainer.global_step`` counts every
-    move of every player. A learning rate is not changed on the way: there is no loss to go by.
+    moves (on a GPU it is looked at once in 50 batches), and the state after each epoch, with all optimisers, resumes
+    exactly. ``trainer.global_step`` counts every move of every player. A learning rate is not changed on the way: there
+    is no loss to go by.
 
     Parameters
     ----------

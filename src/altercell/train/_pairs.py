@@ -47,7 +47,9 @@ class Arms:
         return (max if balance == "larger" else min)(len(self.control), len(self.perturbed))
 
     def draw(self, n_pairs: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw pairs; no cell of the control comes once more than another does, nor of the other arm without partners.
+        """Draw pairs, using the cells of an arm evenly: no control cell comes more than once more than another.
+
+        Without `partners` the same holds for the other arm.
 
         Parameters
         ----------

@@ -18,6 +18,7 @@ class Adding(ResponseModel, AltercellModel):
     """Adds 1 to the source cells, or noise where `noise` is asked: the smallest model with the verb."""
 
     _random_response = True
+    _predict_options = ("noise",)
 
     def __init__(self, adata=None, registry=None):
         super().__init__(adata, registry)
@@ -260,7 +261,8 @@ def test_an_own_column_of_that_name_in_the_cells_stays_as_it_was(adding, cells):
     other = cells.copy()
     other.obs["source_cell"] = "mine"
     assert (adding.predict(other, **ASK).obs["source_cell"] == "mine").all()
-    assert "mine" not in set(adding.predict(other, **SEVERAL).obs["source_cell"])
+    with pytest.raises(DataError, match="obs has a column 'source_cell', which the answer for several targets"):
+        adding.predict(other, **SEVERAL)
     assert (other.obs["source_cell"] == "mine").all()
 
 
@@ -401,3 +403,21 @@ def test_nan_in_the_condition_of_other_cells_means_not_asked(adding, cells):
 )
 def test_label_list(labels, listed):
     assert label_list(labels) == listed
+
+
+def test_an_option_that_the_model_does_not_have_is_refused(adding):
+    with pytest.raises(TypeError, match=r"Adding.predict\(\) has no argument 'nonsense', 'output'"):
+        adding.predict(**ASK, output="log", nonsense=3)
+
+
+def test_names_that_would_stand_twice_are_refused(make_cells):
+    cells = make_cells()
+    cells.obs["condition"] = cells.obs["condition"].cat.rename_categories({"stimulated": "other-other"})
+    cells.obs_names = [f"{name}-other" if number % 2 else name for number, name in enumerate(cells.obs_names)]
+    first, second = cells.obs_names[cells.obs["condition"] == "control"][:2]
+    cells.obs_names = [{first: "a", second: "a-other"}.get(name, name) for name in cells.obs_names]
+    Adding.setup_anndata(cells, batch_key="condition", labels_key="cell_type")
+    model = Adding(cells)
+    model.train()
+    with pytest.raises(DataError, match="cells and targets give the same name 'a-other-other'; ask for one target"):
+        model.predict(source="control", target=["other", "other-other"])

@@ -135,11 +135,12 @@ def test_presets_are_trvae_with_other_arguments(cells, tmp_path, Model, wanted):
         ({"batch_norm": "none"}, "batch_norm='none' is unknown"),
         ({"output_activation": "tanh"}, "output_activation='tanh' is unknown"),
         ({"n_hidden": 800}, "n_hidden=800 must be the widths of the hidden blocks"),
-        ({"n_hidden": ()}, "must be the widths of the hidden blocks"),
+        ({"n_hidden": np.array([])}, "must be the widths of the hidden blocks"),
         ({"kernel_widths": [1.0, 0.0]}, "kernel_widths=.* must be numbers above 0"),
         ({"mmd_weight": -1.0}, "must not be negative"),
         ({"image_shape": (1, 5, 6)}, "image_shape= belongs to network='conv' or network='unet'"),
-        ({"network": "conv"}, "28|pixels"),
+        ({"network": "conv"}, r"image_shape=\(1, 28, 28\) has 784 pixels, but the data have 30 genes"),
+        ({"network": "conv", "batch_norm": "first"}, "batch_norm='first' belongs to network='mlp'"),
     ],
 )
 def test_arguments_that_cannot_be(cells, options, message):

@@ -64,16 +64,12 @@ class ConditionalDecoding(LatentModel):
                 f"{listing(self.schema.conditions)}"
             )
         code = self.schema.condition_code(condition, "condition")
-        seen = self._group_sizes().sum(axis=1) > 0
+        seen = self.module.group_sizes.sum(dim=1).cpu().numpy() > 0
         if not seen[code]:
             raise GroupError(
                 f"condition='{condition}' has no training cell; there are {listing(self.schema.conditions[seen])}"
             )
         return self._decode_points(latent, size_factor, batch_size, condition=code)
-
-    def _group_sizes(self) -> np.ndarray:
-        """Return how many training cells each (condition, label) has, shape (n_conditions, n_labels)."""
-        return self.module.group_sizes.cpu().numpy().astype(np.int64)
 
     def _under_target(self, batch: dict[str, torch.Tensor], request: Request) -> torch.Tensor:
         """Return the cells of a batch, encoded under the source and decoded under the target."""

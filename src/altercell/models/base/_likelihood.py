@@ -116,7 +116,10 @@ class LikelihoodModule(BaseModuleClass):
 
 
 class LikelihoodModel(Base):
-    """A model whose module is a :class:`LikelihoodModule`; its decoder of counts is the module's ``count_decoder``."""
+    """A model of log data or of counts, as its module's ``gene_likelihood`` says.
+
+    Where totals are over all genes, the module's ``decoder`` is a :class:`~altercell.nn.CountDecoder`.
+    """
 
     def _check_values(self, gene_likelihood: str) -> None:
         """Refuse a likelihood that there is not, or one that does not fit the registered values."""

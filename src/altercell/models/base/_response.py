@@ -15,7 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell import __version__
-from altercell.errors import GroupError, listing
+from altercell.errors import DataError, GroupError, listing
 from altercell.models.base._answer import answer
 from altercell.models.base._cells import Cells, check_batch_size
 from altercell.models.base._latent import INFERENCE_BATCH
@@ -61,6 +61,8 @@ class ResponseModel(ABC, Base):
     _needs_conditions: ClassVar[bool] = True
     #: Whether the answer depends on the seed; only then is the seed recorded.
     _random_response: ClassVar[bool] = False
+    #: Names of the options that the model's `predict` takes beside those of all models.
+    _predict_options: ClassVar[tuple[str, ...]] = ()
 
     def predict(
         self,
@@ -112,8 +114,13 @@ class ResponseModel(ABC, Base):
             `source` equals `target`, an unknown condition or label, no such cells, or a target that is named twice.
         KeyNotFoundError
             `adata` lacks the column of conditions.
+        TypeError
+            The model's `predict` has no such option.
         """
         self._check_trained()
+        unknown = set(options) - set(self._predict_options)
+        if unknown:
+            raise TypeError(f"{type(self).__name__}.predict() has no argument {listing(sorted(unknown))}")
         several = as_list(target)
         targets = [target] if several is None else several
         source_code, target_codes = self._asked_codes(source, targets)
@@ -208,9 +215,9 @@ class ResponseModel(ABC, Base):
                 about.setdefault(doubt, []).append(self.schema.conditions[request.target])
         return [f"target {listing(names)}: {doubt}" for doubt, names in about.items()]
 
-    @abstractmethod
     def _group_sizes(self) -> np.ndarray:
         """Return how many training cells each (condition, label) has, shape (n_conditions, n_labels)."""
+        return self.module.group_sizes.cpu().numpy().astype(np.int64)
 
     def _check_seen(self, **codes: int) -> None:
         seen = self._group_sizes().sum(axis=1) > 0
@@ -286,9 +293,17 @@ def label_list(labels: object | Sequence[object] | None) -> list[object] | None:
 
 def _once_a_target(obs: pd.DataFrame, targets: Sequence[object]) -> pd.DataFrame:
     """Return a table of cells once for each target, under names that say so."""
+    if SOURCE_CELL in obs:
+        raise DataError(
+            f"obs has a column '{SOURCE_CELL}', which the answer for several targets would write over; rename it, for "
+            f"example adata.obs = adata.obs.rename(columns={{'{SOURCE_CELL}': 'earlier_{SOURCE_CELL}'}})"
+        )
     table = pd.concat([obs] * len(targets))
     table[SOURCE_CELL] = table.index.to_numpy()
     table.index = pd.Index([f"{cell}-{target}" for target in targets for cell in obs.index], name=obs.index.name)
+    if not table.index.is_unique:
+        twice = table.index[table.index.duplicated()]
+        raise DataError(f"cells and targets give the same name {listing(twice, 3)}; ask for one target at a time")
     return table
 
 

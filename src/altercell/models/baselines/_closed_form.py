@@ -79,12 +79,7 @@ class ClosedFormModel(ResponseModel, AltercellModel):
         """Return a buffer, float32."""
         return getattr(self.module, name).cpu().numpy()
 
-    def _group_sizes(self) -> np.ndarray:
-        return self._fitted("group_sizes").astype(np.int64)
-
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[Any]:
-        if options:
-            raise TypeError(f"{type(self).__name__}.predict() has no argument {listing(options)}")
         return self._predicted(cells, request)
 
     @abstractmethod

@@ -95,6 +95,8 @@ class ScGen(
     #: The paper's optimiser: Adam with the step, epsilon and weight decay of its code, no KL warm-up.
     _plan_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-3, "eps": 0.01, "weight_decay": 1e-6}
 
+    _predict_options: ClassVar[tuple[str, ...]] = ("delta", "weighting", "types", "output", "nearest", "nearest_to")
+
     def __init__(
         self,
         adata: AnnData | MuData | None = None,
@@ -216,9 +218,6 @@ class ScGen(
     def _decode(self, z: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
         self._needs_total(size_factor)
         return self.module.expected(self.module.generative(z, size_factor))
-
-    def _group_sizes(self) -> np.ndarray:
-        return self.group_means()[1]
 
     def _reads_seed(self, **options: Any) -> bool:
         return options["delta"] is None and options["weighting"] == "resampled"

@@ -185,6 +185,8 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
         points = self._mean_point(codes["source"]) if latent is None else np.asarray(latent, dtype=np.float32)
         if points.ndim != 2 or points.shape[1] != self.module.n_latent:
             raise DataError(f"latent has shape {points.shape}; it must be (n_cells, {self.module.n_latent})")
+        if not np.isfinite(points).all():
+            raise DataError("latent holds NaN or infinite values")
         with self._inference():
             z = torch.from_numpy(np.ascontiguousarray(points)).to(self.module.device)
             steps = self.module.shift(z, codes["source"], codes["target"]).cpu().numpy()
@@ -201,9 +203,6 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
 
     def _decode(self, z: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
         return self.module.generative(z)["mean"]
-
-    def _group_sizes(self) -> np.ndarray:
-        return self.module.group_sizes.cpu().numpy().astype(np.int64)
 
     def _check_seen(self, **codes: int) -> None:
         super()._check_seen(**codes)
@@ -230,11 +229,6 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
         return doubts
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        if options:
-            raise TypeError(f"{type(self).__name__}.predict() has no argument {listing(options)}")
-        return self._predicted(cells, request)
-
-    def _predicted(self, cells: Cells, request: Request) -> Iterator[np.ndarray]:
         for _, batch in cells.batches(request.batch_size):
             z = self._encode(self._to_device(batch))[0]
             step = self.module.shift(z, request.source, request.target)

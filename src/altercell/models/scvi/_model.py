@@ -16,6 +16,7 @@ from scvi.model import get_max_epochs_heuristic
 from altercell._random import isolated_rng
 from altercell.errors import check_choice
 from altercell.models.base import (
+    INFERENCE_BATCH,
     AltercellModel,
     Cells,
     ConditionalDecoding,
@@ -86,6 +87,8 @@ class SCVI(LikelihoodModel, ConditionalDecoding, ResponseModel, TrainingMixin, A
         "weight_decay": 1e-6,
         "n_epochs_kl_warmup": 400,
     }
+
+    _predict_options: ClassVar[tuple[str, ...]] = ("output", "draw")
 
     def __init__(
         self,
@@ -197,6 +200,30 @@ class SCVI(LikelihoodModel, ConditionalDecoding, ResponseModel, TrainingMixin, A
             output=output,
             draw=draw,
         )
+
+    def decode(
+        self,
+        latent: np.ndarray,
+        *,
+        condition: object = None,
+        size_factor: np.ndarray | None = None,
+        batch_size: int = INFERENCE_BATCH,
+    ) -> np.ndarray:
+        """Decode latent points of your own making under a condition.
+
+        Parameters
+        ----------
+        latent, condition, batch_size
+            See :meth:`altercell.models.base.ConditionalDecoding.decode`.
+        size_factor
+            Total counts of the model's own genes, shape ``(n_cells,)``: scVI shares a cell's total among the registered
+            genes alone, whether `size_factor_key` was given or not.
+
+        Returns
+        -------
+        Expected counts, float32 of shape ``(n_cells, n_genes)``, genes in the model's order.
+        """
+        return super().decode(latent, condition=condition, size_factor=size_factor, batch_size=batch_size)
 
     def _check_values(self, gene_likelihood: str) -> None:
         check_choice("gene_likelihood", gene_likelihood, get_args(CountLikelihood))

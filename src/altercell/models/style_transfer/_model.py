@@ -225,9 +225,6 @@ class StyleTransferGAN(ResponseModel, TrainingMixin, AltercellModel):
         for batch in cast("Iterable[dict[str, torch.Tensor]]", datamodule):
             yield batch["batch"].cpu().long().ravel(), batch["labels"].cpu().long().ravel()
 
-    def _group_sizes(self) -> np.ndarray:
-        return self.module.group_sizes.cpu().numpy().astype(np.int64)
-
     def _doubts(self, cells: Cells, request: Request, **options: Any) -> list[str]:
         return [DOUBT, *super()._doubts(cells, request, **options)]
 

@@ -101,6 +101,8 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
     #: The paper's optimiser: Adam with a step of 1e-3, and the epsilon of the framework that it was written in.
     _plan_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-3, "eps": 1e-7, "weight_decay": 0.0}
 
+    _predict_options: ClassVar[tuple[str, ...]] = ("output",)
+
     def __init__(
         self,
         adata: AnnData | MuData | None = None,
@@ -167,7 +169,7 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
     def train(
         self, max_epochs: int = 500, *, batch_size: int = 512, early_stopping_patience: int = 50, **kwargs: Any
     ) -> None:
-        """Train the model on batches with equal shares of all conditions.
+        """Train the model on batches with equal shares of all conditions, as far as each has cells for its share.
 
         The paper trains for 5,000 epochs; ours stop where the loss of validation cells (a random tenth of the training
         cells) has not fallen for `early_stopping_patience` epochs, and the best epoch's weights are kept.
@@ -301,7 +303,7 @@ def _conditions(cells: Cells) -> np.ndarray:
 
 
 def _check_numbers(n_hidden: Sequence[int] | None, kernel_widths: Sequence[float] | None, *weights: float) -> None:
-    if n_hidden is not None and (isinstance(n_hidden, int | str) or not n_hidden or min(n_hidden) < 1):
+    if n_hidden is not None and (isinstance(n_hidden, int | str) or len(n_hidden) == 0 or min(n_hidden) < 1):
         raise DataError(f"n_hidden={n_hidden} must be the widths of the hidden blocks, for example (800, 800, 128)")
     if kernel_widths is not None and (not len(kernel_widths) or min(kernel_widths) <= 0):
         raise DataError(f"kernel_widths={kernel_widths} must be numbers above 0")

@@ -66,6 +66,8 @@ output_activation, image_shape
         )
     if gene_likelihood != "gaussian":
         raise DataError(f"network='{network}' draws pixels, not counts; take gene_likelihood='gaussian'")
+    if batch_norm != "all":
+        raise DataError(f"batch_norm='{batch_norm}' belongs to network='mlp'; this network is '{network}'")
     parts = conv_parts if network == "conv" else unet_parts
     given = {} if image_shape is None else {"image_shape": tuple(image_shape)}
     return parts(n_genes, n_conditions, n_latent=n_latent, n_mmd=n_hidden[-1], **given, **shared)  # type: ignore[arg-type]

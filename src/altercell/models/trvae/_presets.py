@@ -10,6 +10,7 @@ from mudata import MuData
 
 from altercell.models.base import GeneLikelihood
 from altercell.models.trvae._model import TrVAE
+from altercell.models.trvae._module import Estimator
 from altercell.nn import OutputActivation
 
 
@@ -70,8 +71,8 @@ class MMDCVAE(TrVAE):
 
     Parameters
     ----------
-    adata, registry, n_hidden, n_latent, dropout_rate, kl_weight, reconstruction_weight, mmd_weight, gene_likelihood, \
-output_activation, n_reference_conditions, seed
+    adata, registry, n_hidden, n_latent, dropout_rate, kl_weight, reconstruction_weight, mmd_weight, kernel_widths, \
+kernel_mean, mmd_estimator, gene_likelihood, output_activation, n_reference_conditions, seed
         As in :class:`~altercell.TrVAE`.
     """
 
@@ -86,6 +87,9 @@ output_activation, n_reference_conditions, seed
         reconstruction_weight: float = 1.0,
         kl_weight: float = 1e-3,
         mmd_weight: float = 1.0,
+        kernel_widths: Sequence[float] | None = None,
+        kernel_mean: bool = True,
+        mmd_estimator: Estimator = "v",
         gene_likelihood: GeneLikelihood = "gaussian",
         output_activation: OutputActivation = "relu",
         n_reference_conditions: Sequence[int] | None = None,
@@ -100,6 +104,9 @@ output_activation, n_reference_conditions, seed
             reconstruction_weight=reconstruction_weight,
             kl_weight=kl_weight,
             mmd_weight=mmd_weight,
+            kernel_widths=kernel_widths,
+            kernel_mean=kernel_mean,
+            mmd_estimator=mmd_estimator,
             mmd_on="latent",
             gene_likelihood=gene_likelihood,
             output_activation=output_activation,
@@ -117,7 +124,8 @@ class MMDAutoencoder(TrVAE):
 
     Parameters
     ----------
-    adata, registry, n_hidden, n_latent, mmd_weight, n_reference_conditions, seed
+    adata, registry, n_hidden, n_latent, mmd_weight, kernel_widths, kernel_mean, mmd_estimator, \
+n_reference_conditions, seed
         As in :class:`~altercell.TrVAE`.
     """
 
@@ -129,6 +137,9 @@ class MMDAutoencoder(TrVAE):
         n_hidden: Sequence[int] = (512, 256, 128),
         n_latent: int = 20,
         mmd_weight: float = 1.0,
+        kernel_widths: Sequence[float] | None = None,
+        kernel_mean: bool = True,
+        mmd_estimator: Estimator = "v",
         n_reference_conditions: Sequence[int] | None = None,
         seed: int = 0,
     ) -> None:
@@ -141,6 +152,9 @@ class MMDAutoencoder(TrVAE):
             reconstruction_weight=1.0,
             kl_weight=0.0,
             mmd_weight=mmd_weight,
+            kernel_widths=kernel_widths,
+            kernel_mean=kernel_mean,
+            mmd_estimator=mmd_estimator,
             mmd_on="latent",
             variational=False,
             batch_norm="first",
