@@ -14,17 +14,11 @@ PERB_LEARNING = {"max_epochs": 40, "plan_kwargs": {"lr": 1e-2}}
 NARROW = {"n_hidden": (32, 16), "n_latent": 8}
 
 NO_DELTA = "the baseline of no change predicts the control cells themselves"
+NO_POSTERIOR = "an autoencoder has one point a cell, and no posterior that a seed could sample"
 TWO_CONDITIONS = "it has one generator for each direction between two conditions, and refuses a third by name"
 
 SUBJECTS = [
     Subject(ac.ScGen, arguments=SMALL, learning_arguments=LEARNING),
-    Subject(
-        ac.ScGen,
-        name="ScGen-nb",
-        arguments={**SMALL, "gene_likelihood": "nb"},
-        learning_arguments=LEARNING,
-        data="counts",
-    ),
     Subject(
         ac.ScGen,
         name="ScGen-zinb-totals",
@@ -42,37 +36,8 @@ SUBJECTS = [
         learning_arguments=LEARNING,
         data="counts",
     ),
-    Subject(
-        ac.TrVAE,
-        name="TrVAE-zinb",
-        arguments={**NARROW, "gene_likelihood": "zinb"},
-        learning_arguments=LEARNING,
-        data="counts",
-    ),
-    Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
-    Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),
-    Subject(ac.MMDAutoencoder, arguments=NARROW, learning_arguments=LEARNING),
     Subject(ac.SCVI, arguments=SMALL, learning_arguments=LEARNING, data="counts"),
-    Subject(
-        ac.SCVI,
-        name="SCVI-nb-totals",
-        arguments={**SMALL, "gene_likelihood": "nb", "encode_covariates": True},
-        setup_arguments={"size_factor_key": "size_factor"},
-        learning_arguments=LEARNING,
-        data="counts",
-        verbs={
-            "predict, drawn": lambda model, seed: model.predict(
-                source="control", target="stimulated", draw=True, seed=seed
-            )
-        },
-    ),
     Subject(ac.ScPerb, arguments={**SMALL, "control": "control"}, learning_arguments=PERB_LEARNING),
-    Subject(
-        ac.ScPerb,
-        name="ScPerb-latent-transport",
-        arguments={**SMALL, "control": "control", "delta": "latent", "pairing": "transport"},
-        learning_arguments=PERB_LEARNING,
-    ),
     Subject(
         ac.StyleTransferGAN,
         arguments=NARROW,
@@ -86,4 +51,49 @@ SUBJECTS = [
     Subject(MeanShift),
     Subject(PCAShift),
     Subject(RidgeShift),
+]
+
+#: The same classes with other arguments: what is slow to check (a killed process, memory) does not read these.
+VARIANTS = [
+    Subject(
+        ac.ScGen,
+        name="ScGen-nb",
+        arguments={**SMALL, "gene_likelihood": "nb"},
+        learning_arguments=LEARNING,
+        data="counts",
+    ),
+    Subject(
+        ac.TrVAE,
+        name="TrVAE-zinb",
+        arguments={**NARROW, "gene_likelihood": "zinb"},
+        learning_arguments=LEARNING,
+        data="counts",
+    ),
+    Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
+    Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),
+    Subject(
+        ac.MMDAutoencoder,
+        arguments=NARROW,
+        learning_arguments=LEARNING,
+        known_failures={"C4-other-answers": NO_POSTERIOR},
+    ),
+    Subject(
+        ac.SCVI,
+        name="SCVI-nb-totals",
+        arguments={**SMALL, "gene_likelihood": "nb", "encode_covariates": True},
+        setup_arguments={"size_factor_key": "size_factor"},
+        learning_arguments=LEARNING,
+        data="counts",
+        verbs={
+            "predict, drawn": lambda model, seed: model.predict(
+                source="control", target="stimulated", draw=True, seed=seed
+            )
+        },
+    ),
+    Subject(
+        ac.ScPerb,
+        name="ScPerb-latent-transport",
+        arguments={**SMALL, "control": "control", "delta": "latent", "pairing": "transport"},
+        learning_arguments=PERB_LEARNING,
+    ),
 ]

@@ -6,9 +6,14 @@ from collections.abc import Callable
 
 from altercell.testing import parametrize_with_checks
 
-from .models import SUBJECTS
+from .models import SUBJECTS, VARIANTS
 
 
 @parametrize_with_checks(SUBJECTS)
 def test_model(verify: Callable[[], None]) -> None:
+    verify()
+
+
+@parametrize_with_checks(VARIANTS, heavy=False)
+def test_variant(verify: Callable[[], None]) -> None:
     verify()

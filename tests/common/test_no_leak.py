@@ -10,7 +10,9 @@ from altercell.data import hold_out, select_genes
 from altercell.testing import Subject
 from altercell.testing._data import SOURCE, TARGET, simulated
 
-from .models import SUBJECTS
+from .models import SUBJECTS, VARIANTS
+
+MODELS = [*SUBJECTS, *VARIANTS]
 
 # The values are drawn anew for every example; a network is trained for each, so it has fewer of them.
 MANY, FEW = 15, 3
@@ -29,7 +31,7 @@ def _values(adata, rows):
     return hnp.arrays(np.float32, (len(rows), adata.n_vars), elements=numbers, fill=numbers)
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=[subject.title for subject in SUBJECTS])
+@pytest.mark.parametrize("subject", MODELS, ids=[subject.title for subject in MODELS])
 def test_held_out_values_reach_nothing(subject: Subject):
     @settings(max_examples=FEW if subject.gradient else MANY, deadline=None, derandomize=True, database=None)
     @given(data=st.data(), kind=st.sampled_from(["type_0", "type_3"]))

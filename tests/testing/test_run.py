@@ -213,6 +213,12 @@ def test_the_decorator_makes_a_case_of_every_check():
     assert [case.id for case in cases] == expected
 
 
+def test_the_slow_checks_can_be_left_out():
+    cases = _cases(parametrize_with_checks([Subject(Net)], heavy=False))
+    assert [case.id for case in cases] == [f"Net-{one.id}" for one in checks_for(Net, heavy=False)]
+    assert not any("C11" in case.id for case in cases)
+
+
 def test_heavy_and_declared_checks_bear_their_marks():
     cases = _cases(parametrize_with_checks([Subject(Shift, known_failures=DECLARED)]))
     marks = {case.id: {mark.name: mark for mark in case.marks} for case in cases}

@@ -150,7 +150,7 @@ def _ids(checks: Sequence[Check]) -> list[str]:
     return [one.id for one in checks]
 
 
-def parametrize_with_checks(subjects: Sequence[Subject]) -> Any:
+def parametrize_with_checks(subjects: Sequence[Subject], *, heavy: bool = True) -> Any:
     """Return a pytest decorator that makes one test of every check of every model.
 
     Each test has the id "name-check", for example ``ScGen-C6-nan``; a declared failure is a strict ``xfail``; slow
@@ -160,6 +160,8 @@ def parametrize_with_checks(subjects: Sequence[Subject]) -> Any:
     ----------
     subjects
         The models.
+    heavy
+        Whether to make tests of the slow checks too.
 
     Returns
     -------
@@ -182,7 +184,7 @@ def parametrize_with_checks(subjects: Sequence[Subject]) -> Any:
     cases = []
     for subject in subjects:
         _check_declared(subject)
-        for one in checks_for(subject.Model, subject.data, heavy=True):
+        for one in checks_for(subject.Model, subject.data, heavy=heavy):
             reason = subject.known_failures.get(one.id)
             marks = [pytest.mark.heavy] if one.heavy else []
             marks += [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
