@@ -86,9 +86,9 @@ html_css_files = ["altercell.css"]
 
 
 def copy_tutorials(app: Sphinx) -> None:
-    """Bring the notebooks of tutorials/ under docs/, where Sphinx can see them; drop copies of those that are gone."""
-    target = HERE / "tutorials"
-    notebooks = {path.name: path for path in (HERE.parent / "tutorials").glob("*.ipynb")}
+    """Bring the notebooks of tutorials/ and tutorials/long/ under docs/, where Sphinx sees them; drop stale copies."""
+    target, source = HERE / "tutorials", HERE.parent / "tutorials"
+    notebooks = {path.name: path for path in (*source.glob("*.ipynb"), *source.glob("long/*.ipynb"))}
     for stale in target.glob("*.ipynb"):
         if stale.name not in notebooks:
             stale.unlink()
