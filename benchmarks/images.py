@@ -23,7 +23,9 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +225,8 @@ def rows(digits: Digits, name: str, seed: int | None, predicted: dict[str, AnnDa
     return found
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
-    """Score real digits, the trivial predictors and the networks.
+def run(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Score real digits, the trivial predictors and the networks; yield the result so far after each network.
 
     Parameters
     ----------
@@ -239,29 +241,29 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     shift = ac.MeanShift(digits.train)
     shift.train()
     table += rows(digits, "source + mean delta", None, predictions(shift, digits))
-    training = []
-    for seed in given.seeds:
-        for name, weight in (("trVAE", given.mmd_weight), ("CVAE", 0.0)):
-            if name in given.models:
-                options = settings(given, weight)
-                model, cost = train(digits, given, options, seed)
-                training.append({"model": name, "seed": seed, **options, **cost})
-                print(json.dumps(training[-1]), flush=True)
-                table += rows(digits, name, seed, predictions(model, digits))
-    return {
-        "machine": {"processor": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__},
-        "protocol": {
-            "seen": SEEN,
-            "inner": given.inner,
-            "n_train": digits.train.n_obs,
-            "n_judge": digits.judge.shape_fit_[0],
-        },
-        "table_1": TABLE_1,
-        "epochs": given.epochs,
-        "batch_size": given.batch_size,
-        "training": training,
-        "rows": table,
-    }
+    training: list[dict[str, Any]] = []
+    for seed, (name, weight) in product(given.seeds, (("trVAE", given.mmd_weight), ("CVAE", 0.0))):
+        if name in given.models:
+            options = settings(given, weight)
+            model, cost = train(digits, given, options, seed)
+            training.append({"model": name, "seed": seed, **options, **cost})
+            table += rows(digits, name, seed, predictions(model, digits))
+            yield {
+                "machine": {
+                    "processor": platform.machine(),
+                    "threads": torch.get_num_threads(),
+                    "torch": torch.__version__,
+                },
+                "seen": SEEN,
+                "inner": given.inner,
+                "n_train": digits.train.n_obs,
+                "n_judge": int(digits.judge.shape_fit_[0]),
+                "table_1": TABLE_1,
+                "epochs": given.epochs,
+                "batch_size": given.batch_size,
+                "training": training,
+                "rows": table,
+            }
 
 
 def main() -> None:
@@ -272,18 +274,18 @@ def main() -> None:
     parser.add_argument("--inner", action="store_true")
     parser.add_argument("--models", nargs="+", choices=["trVAE", "CVAE"], default=["trVAE", "CVAE"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=80)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--reconstruction-weight", type=float, default=1.0)
-    parser.add_argument("--kl-weight", type=float, default=0.01)
+    parser.add_argument("--kl-weight", type=float, default=0.005)
     parser.add_argument("--mmd-weight", type=float, default=10.0)
     parser.add_argument("--mmd-estimator", choices=["v", "u"], default="u")
     parser.add_argument("--accelerator", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    result = run(given)
-    if given.out is not None:
-        given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    for result in run(given):
+        if given.out is not None:
+            given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
