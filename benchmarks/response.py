@@ -1,11 +1,11 @@
-"""The table of response models: ``python -m benchmarks.response kang_pbmc.h5ad results.csv``.
+"""The table of response models: ``python -m benchmarks.response kang_pbmc.h5ad FOLDER --csv results.csv``.
 
-Every label is held out in turn under the target condition; genes are chosen and models trained on the rest. Pieces that
-are in the results file already are not run again, so a long table may be run in parts, one process a file:
-``--labels`` and ``--models`` say which part, and ``--merge`` puts files together. What was asked is written beside the
-results, and another question (other data, another length) is refused there.
+Every label is held out in turn under the target condition (or, with ``--group-key``, every donor with all its cells);
+genes are chosen and models trained on the rest. Pieces that are in the folder already are not run again, so a long
+table may be run in parts, by ``--labels``, ``--models`` and ``--seeds``, and by several processes on one folder.
+``--start CSV`` puts the pieces of a recorded table into the folder first.
 
-The paper's training lengths are out of reach on two cores. The networks of the trVAE family and ScPerb are trained for
+The papers' training lengths are out of reach on two cores. The networks of the trVAE family and ScPerb are trained for
 50 epochs in batches of 128 (1,200 to 1,800 updates, as the data have cells), ScGen for at most 100, SCVI for 100, the
 style-transfer GAN for its 1,000 updates; of the first three the weights of the best epoch are kept, judged by a random
 tenth of the training cells. ``--epochs 2`` doubles all lengths but SCVI's warm-up, to see what the length changes.
@@ -14,8 +14,6 @@ tenth of the training cells. ``--epochs 2`` doubles all lengths but SCVI's warm-
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import anndata as ad
@@ -24,6 +22,7 @@ import torch
 
 import altercell as ac
 from altercell.benchmark import Candidate, candidate
+from altercell.benchmark._store import Key, Store
 
 
 def candidates(source: str, length: float = 1.0) -> list[Candidate]:
@@ -43,6 +42,9 @@ def candidates(source: str, length: float = 1.0) -> list[Candidate]:
     warmup = {"max_kl_weight": 0.25, "n_epochs_kl_warmup": round(100 * length)}
     small = {"batch_size": 128}  # four times the updates of the paper's batches of 512 for the same arithmetic
     scperb = {"control": source, "train": epochs(50, batch_size=128)}
+    # Differences of log expression and of latent means are below 10, so that both losses are squares here, as curved at
+    # zero as the default is.
+    quadratic = {"smooth_l1_beta": 10.0, "style_weight": 10.0, "generation_weight": 10.0}
     return [
         *ac.benchmark.baselines(),
         candidate(ac.TrVAE, train=epochs(50, **small)),
@@ -53,6 +55,8 @@ def candidates(source: str, length: float = 1.0) -> list[Candidate]:
         candidate(ac.ScPerb, **scperb),
         candidate(ac.ScPerb, "ScPerb, latent delta", delta="latent", **scperb),
         candidate(ac.ScPerb, "ScPerb, transport", pairing="transport", **scperb),
+        candidate(ac.ScPerb, "ScPerb, quadratic", **quadratic, **scperb),
+        candidate(ac.ScPerb, "ScPerb, quadratic, transport", pairing="transport", **quadratic, **scperb),
         candidate(ac.StyleTransferGAN, train={} if length == 1 else epochs(77)),
         # The weight of the divergence rises to .25, a quarter of scvi-tools' warm-up, whatever the length.
         candidate(ac.SCVI, train=epochs(100, plan_kwargs=warmup), predict={"draw": True}),
@@ -75,7 +79,8 @@ def table(args: argparse.Namespace) -> pd.DataFrame:
         if unknown:
             raise SystemExit(f"no model {sorted(unknown)}; there are {[model.name for model in models]}")
         models = [model for model in models if model.name in args.models]
-    remember(args)
+    if args.start is not None:
+        start(args.start, args.folder)
     return ac.benchmark.holdout(
         adata,
         models,
@@ -85,62 +90,32 @@ def table(args: argparse.Namespace) -> pd.DataFrame:
         target=args.target,
         hold_out=args.labels or "each",
         seeds=args.seeds,
-        n_genes=min(2_000, adata.n_vars),
+        group_key=args.group_key,
+        n_genes=min(args.n_genes, adata.n_vars),
         min_cells=args.min_cells,
-        path=args.results,
-        train={"accelerator": args.accelerator, "enable_progress_bar": False},
+        path=args.folder,
+        train={"accelerator": args.accelerator},
         on_step=lambda step: print(step, flush=True),
         n_trees=200,
         n_cells=200,
     )
 
 
-def question_file(results: Path) -> Path:
-    """Return where the question of a results file is written.
+def start(csv: Path, folder: Path) -> None:
+    """Put the pieces of a recorded table into a folder of results.
 
     Parameters
     ----------
-    results
-        The results file.
+    csv
+        The table; it has to be the answer to the same question.
+    folder
+        The folder; what is there already stays.
     """
-    return results.with_suffix(".json")
-
-
-def remember(args: argparse.Namespace) -> None:
-    """Write what was asked beside the results, or refuse where something else was asked there before.
-
-    Parameters
-    ----------
-    args
-        The command line's.
-    """
-    names = ("batch_key", "labels_key", "source", "target", "min_cells", "epochs")
-    asked = {"data": args.data.name, "altercell": ac.__version__, **{name: getattr(args, name) for name in names}}
-    path = question_file(args.results)
-    if path.exists() and json.loads(path.read_text()) != asked:
-        raise SystemExit(f"{args.results} holds the answers to another question, {path.read_text()}; take another file")
-    path.write_text(json.dumps(asked, indent=2) + "\n")
-
-
-def merge(files: Sequence[Path], into: Path) -> pd.DataFrame:
-    """Put results files of one question together, each piece once, and write them.
-
-    Parameters
-    ----------
-    files
-        Results files.
-    into
-        The file to write.
-    """
-    questions = {question_file(path).read_text() for path in files}
-    if len(questions) > 1:
-        raise SystemExit(f"the files answer different questions: {' '.join(questions)}")
-    keys = ["model", "label", "seed", "metric"]
-    rows = pd.concat([ac.benchmark.read_results(path) for path in files])
-    rows = rows.drop_duplicates(keys).sort_values(keys).reset_index(drop=True)
-    rows.to_csv(into, index=False, float_format="%.6g")
-    question_file(into).write_text(questions.pop())
-    return rows
+    store = Store(folder)
+    for (model, split, seed), rows in ac.benchmark.read_results(csv).groupby(["model", "split", "seed"], sort=False):
+        key = Key(str(model), str(split), int(seed))
+        if key not in store.pieces:
+            store.add(key, rows)
 
 
 def show(rows: pd.DataFrame) -> None:
@@ -153,14 +128,16 @@ def show(rows: pd.DataFrame) -> None:
     """
     with pd.option_context("display.width", 250, "display.max_columns", 40, "display.max_rows", 200):
         print(ac.benchmark.summary(rows))
-        print(rows.drop_duplicates(["model", "label", "seed"]).groupby("model").size().rename("pieces"))
+        print(rows.drop_duplicates(["model", "split", "seed"]).groupby("model").size().rename("pieces"))
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", help="h5ad of raw counts")
-    parser.add_argument("results", type=Path, help="CSV file to write to and to go on from")
+    parser.add_argument("data", type=Path, help="h5ad of raw counts")
+    parser.add_argument("folder", type=Path, help="folder to write to and to go on from")
+    parser.add_argument("--start", type=Path, help="recorded table to go on from")
+    parser.add_argument("--csv", type=Path, help="where to write the whole table")
     parser.add_argument("--batch-key", default="condition")
     parser.add_argument("--labels-key", default="cell_type")
     parser.add_argument("--source", default="control")
@@ -171,10 +148,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=float, default=1.0, help="factor on the training length")
     parser.add_argument("--accelerator", default="cpu")
-    parser.add_argument("--merge", type=Path, nargs="*", help="results files to put together; nothing is run")
+    parser.add_argument("--group-key", help="hold out the groups of this column in place of labels")
+    parser.add_argument("--n-genes", type=int, default=2_000)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    show(merge(args.merge, args.results) if args.merge else table(args))
+    show(table(args))
+    if args.csv is not None:
+        keys = ["model", "split", "label", "seed", "metric"]
+        ac.benchmark.read_results(args.folder).sort_values(keys).to_csv(args.csv, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

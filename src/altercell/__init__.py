@@ -8,7 +8,20 @@ from typing import Any
 
 __version__ = version("altercell")
 
-_ROOMS = ("benchmark", "data", "datasets", "errors", "losses", "metrics", "models", "nn", "pl", "testing", "train")
+_ROOMS = (
+    "benchmark",
+    "data",
+    "datasets",
+    "errors",
+    "losses",
+    "metrics",
+    "models",
+    "nn",
+    "pl",
+    "presets",
+    "testing",
+    "train",
+)
 _MODELS = (
     "ScGen",
     "TrVAE",

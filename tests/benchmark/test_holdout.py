@@ -1,4 +1,5 @@
-from pathlib import Path
+"""The table of held-out predictions, on simulated cells."""
+
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ from anndata import AnnData
 
 import altercell as ac
 from altercell import models
-from altercell.benchmark import CEILING, Candidate, candidate, holdout, make_split, run_piece, scgen, score_piece
-from altercell.errors import GroupError
+from altercell.benchmark import CEILING, Candidate, candidate, holdout, one_label
+from altercell.errors import DataError, GroupError
 
-QUICK = {"n_cells": 40, "n_trees": 10, "metrics": ["mse", "pearson_delta"]}
+QUICK = {"n_cells": 40, "n_trees": 10, "metrics": ["mse", "pearson_delta"], "progress": False, "subsamples": 5}
+TINY = {"n_hidden": 8, "n_latent": 3}
 
 
 def test_the_table_has_every_model_and_the_ceiling(
@@ -19,94 +21,150 @@ def test_the_table_has_every_model_and_the_ceiling(
 ) -> None:
     table = holdout(small_cells, quick, **keys, seeds=2, n_genes=None, **QUICK)
     assert set(table["model"]) == {"no change", "control + mean delta", CEILING}
-    assert set(table["label"]) == {"type_0", "type_1", "type_2"}
+    assert set(table["label"]) == set(table["split"]) == {"type_0", "type_1", "type_2"}
     assert set(table["seed"]) == {0, 1}
     assert len(table) == 3 * 3 * 2 * 2
     mse = table[table["metric"] == "mse"].groupby("model")["value"].mean()
     assert mse[CEILING] < mse["control + mean delta"] < mse["no change"]
 
 
+def test_the_columns_tell_kinds_times_memory_and_versions(
+    small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate]
+) -> None:
+    table = holdout(small_cells, quick, **keys, hold_out="type_0", n_genes=None, **QUICK)
+    assert dict(zip(table["model"], table["kind"], strict=True)) == {
+        CEILING: "reference",
+        "no change": "baseline",
+        "control + mean delta": "baseline",
+    }
+    models_ = table[table["kind"] == "baseline"]
+    assert (models_["seconds"] > 0).all()
+    assert models_["peak_memory_mb"].between(50, 1e6).all()
+    assert set(table["version"]) == {ac.__version__}
+    assert set(table["task"]) == {"response"}
+    # One model's scores move with the cells that are drawn, though its prediction is one number a gene.
+    assert (models_.loc[models_["metric"] == "mse", "sd_cells"] > 0).all()
+    assert table.loc[table["kind"] == "reference", "sd_cells"].isna().all()
+
+
 def test_scores_are_those_of_the_held_out_cells(
     small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate]
 ) -> None:
     table = holdout(small_cells, quick[:1], **keys, hold_out=["type_1"], n_genes=None, **QUICK)
-    split = make_split(small_cells, "type_1", **keys, n_genes=None)
-    difference = np.asarray(split.control.X.mean(0)).ravel() - np.asarray(split.real.X.mean(0)).ravel()
+    asked = one_label(small_cells, "type_1", **keys, n_genes=None).questions[0]
+    difference = np.asarray(asked.control.X.mean(0)).ravel() - np.asarray(asked.real.X.mean(0)).ravel()
     row = table[(table["model"] == "no change") & (table["metric"] == "mse")]
     assert row["value"].item() == pytest.approx((difference**2).mean(), rel=1e-4)
 
 
-def test_a_model_that_fails_is_a_row(small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate]) -> None:
-    class Failing(models.NoChange):
-        def predict(self, *args: Any, **kwargs: Any) -> AnnData:
-            raise GroupError("this one cannot")
-
-    table = holdout(
-        small_cells, [Candidate("failing", Failing), *quick], **keys, hold_out=["type_0"], n_genes=None, **QUICK
-    )
-    failed = table[table["model"] == "failing"]
-    assert failed["error"].tolist() == ["this one cannot"]
-    assert failed["value"].isna().all()
-    assert (table["model"] == "no change").any()
-
-
-def test_a_table_on_disk_is_not_made_twice(
-    small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate], tmp_path: Path
+def test_several_types_at_once_are_scored_one_by_one(
+    small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate]
 ) -> None:
-    path = tmp_path / "scores.csv"
-    seen: list[str] = []
+    table = holdout(small_cells, quick, **keys, hold_out=["type_0", ["type_0", "type_1"]], n_genes=None, **QUICK)
+    assert set(zip(table["split"], table["label"], strict=True)) == {
+        ("type_0", "type_0"),
+        ("type_0 + type_1", "type_0"),
+        ("type_0 + type_1", "type_1"),
+    }
+    mse = table[table["metric"] == "mse"].set_index(["model", "split", "label"])["value"].sort_index()
+    # With a second type away, the delta is of one type alone.
+    alone, together = mse["control + mean delta", "type_0"], mse["control + mean delta", "type_0 + type_1", "type_0"]
+    assert alone["type_0"] != together
+    split = one_label(small_cells, "type_0", **keys, n_genes=None).train
+    left = split[split.obs["cell_type"] == "type_2"]
+    means = {
+        name: np.asarray(left[left.obs["condition"] == name].X.mean(0)).ravel() for name in ("control", "stimulated")
+    }
+    asked = one_label(small_cells, "type_0", **keys, n_genes=None).questions[0]
+    predicted = np.asarray(asked.control.X.mean(0)).ravel() + means["stimulated"] - means["control"]
+    assert together == pytest.approx(np.mean((predicted - np.asarray(asked.real.X.mean(0)).ravel()) ** 2), rel=1e-3)
 
-    def run(models_: list[Candidate]) -> pd.DataFrame:
-        return holdout(
-            small_cells,
-            models_,
-            **keys,
-            hold_out=["type_0"],
-            n_genes=None,
-            path=path,
-            on_piece=lambda piece: seen.append(piece.candidate.name),
-            **QUICK,
-        )
 
-    run(quick[:1])
-    table = run(quick)
-    assert seen == [quick[0].name, quick[1].name]
-    assert not table.duplicated(["model", "label", "seed", "metric"]).any()
-    pd.testing.assert_frame_equal(pd.read_csv(path)[["model", "metric", "value"]], table[["model", "metric", "value"]])
+def test_donors_are_held_out_with_all_their_cells(keys: dict[str, Any], quick: list[Candidate]) -> None:
+    cells = ac.data.normalize(ac.datasets.simulate_response(n_cells=600, n_genes=40, n_types=2, n_batches=3, seed=1))
+    tiny = candidate(models.ScGen, train={"max_epochs": 1}, **TINY)
+    table = holdout(cells, [*quick, tiny], **keys, group_key="batch", min_cells=10, n_genes=None, **QUICK)
+    assert (table["error"] == "").all()
+    assert set(table["split"]) == {"batch_0", "batch_1", "batch_2"}
+    assert set(table["label"]) == {"type_0", "type_1"}
+    mse = table[table["metric"] == "mse"].groupby("model")["value"].mean()
+    assert mse["control + mean delta"] < mse["no change"]
+
+
+def test_validation_cells_stop_the_training_and_nothing_else(
+    small_cells: AnnData, keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = small_cells.copy()
+    rng = np.random.default_rng(0)
+    cells.obs["part"] = rng.choice(["train", "validation", "test"], cells.n_obs, p=[0.6, 0.1, 0.3])
+    seen: dict[str, set[str]] = {}
+
+    class Watched(models.ScGen):
+        def train(self, *args: Any, **kwargs: Any) -> None:
+            super().train(*args, **kwargs)
+            parts = self.adata.obs["part"].to_numpy()
+            seen["train"], seen["validation"] = set(parts[self.train_indices_]), set(parts[self.validation_indices_])
+
+    class WatchedShift(models.MeanShift):
+        def train(self, *args: Any, **kwargs: Any) -> None:
+            super().train(*args, **kwargs)
+            seen["baseline"] = set(self.adata.obs["part"])
+
+    asked = [candidate(Watched, train={"max_epochs": 2}, **TINY), Candidate("shift", WatchedShift)]
+    table = holdout(cells, asked, **keys, split_key="part", min_cells=5, n_genes=None, **QUICK)
+    assert (table["error"] == "").all()
+    assert seen == {"train": {"train"}, "validation": {"validation"}, "baseline": {"train"}}
+    with pytest.raises(DataError, match="leave out group_key= and hold_out="):
+        holdout(cells, asked, **keys, split_key="part", hold_out="type_0", **QUICK)
+
+
+def test_the_calls_training_arguments_stand_above_those_of_candidates(
+    small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate]
+) -> None:
+    epochs: list[int] = []
+    tiny = candidate(models.ScGen, train={"max_epochs": 3, "early_stopping": False}, **TINY)
+    for train in ({}, {"max_epochs": 1}):
+        holdout(
+            small_cells, [tiny, quick[0]], **keys, hold_out="type_0", n_genes=None, train=train, **QUICK,
+            on_piece=lambda piece: epochs.append(len(piece.answer.model.history["train_loss"]))
+            if piece.candidate is tiny
+            else None,
+        )  # fmt: skip
+    assert epochs == [3, 1]
 
 
 def test_the_same_seed_gives_the_same_scores(small_cells: AnnData, keys: dict[str, Any]) -> None:
-    split = make_split(small_cells, "type_0", **keys, n_genes=None)
-    candidate = scgen(n_hidden=8, n_latent=3, train={"max_epochs": 2, "enable_progress_bar": False})
-    names = {"batch_key": "condition", "labels_key": "cell_type"}
-    first, second, other = (run_piece(candidate, split, seed, **names) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first.pred.X, second.pred.X)
-    assert not np.array_equal(first.pred.X, other.pred.X)
-    scores = score_piece(first.pred, split, 0, **QUICK)
-    pd.testing.assert_frame_equal(scores, score_piece(second.pred, split, 0, **QUICK))
-    assert first.seconds > 0
+    tiny = candidate(models.ScGen, train={"max_epochs": 2}, **TINY)
+
+    def scores(seed: int) -> pd.Series:
+        table = holdout(small_cells, [tiny], **keys, hold_out="type_0", seeds=[seed], n_genes=None, **QUICK)
+        return table[table["model"] == "ScGen"].set_index("metric")["value"]
+
+    first, second, other = scores(0), scores(0), scores(1)
+    pd.testing.assert_series_equal(first, second, check_exact=True)
+    assert not np.allclose(first, other)
 
 
-def test_a_count_model_is_given_counts(small_cells: AnnData, keys: dict[str, Any]) -> None:
-    split = make_split(small_cells, "type_0", **keys, n_genes=None)
-    candidate = scgen(gene_likelihood="nb", n_hidden=8, n_latent=3)
-    piece = run_piece(
-        candidate,
-        split,
-        0,
-        batch_key="condition",
-        labels_key="cell_type",
-        train={"max_epochs": 1, "enable_progress_bar": False},
-    )
-    assert piece.pred.uns["altercell"]["space"] == split.train.uns["altercell"]["space"]
-    assert piece.model.space == "counts"
+def test_a_count_model_is_given_counts_and_one_may_need_the_source(small_cells: AnnData, keys: dict[str, Any]) -> None:
+    spaces: dict[str, tuple[str, str]] = {}
+    counts = candidate(models.ScGen, "counts", gene_likelihood="nb", **TINY)
+    paired = candidate(models.ScPerb, **TINY)
+    table = holdout(
+        small_cells, [counts, paired], **keys, hold_out="type_0", n_genes=None, train={"max_epochs": 1}, **QUICK,
+        on_piece=lambda piece: spaces.update(
+            {piece.candidate.name: (piece.answer.model.space, piece.answer.cells[0].uns["altercell"]["space"])}
+        ),
+    )  # fmt: skip
+    assert (table["error"] == "").all()
+    log = small_cells.uns["altercell"]["space"]
+    assert spaces == {"counts": ("counts", log), "ScPerb": (log, log)}
 
 
 def test_scvi_is_scored_in_log_space(keys: dict[str, Any], quick: list[Candidate]) -> None:
     strong = {"response_share": 0.25, "response_size": 1.5, "specific_share": 0.1, "library_size": 3_000.0}
     cells = ac.data.normalize(ac.datasets.simulate_response(600, 60, 3, seed=1, **strong))
     options = {"n_hidden": 32, "n_latent": 4, "gene_likelihood": "nb"}
-    train = {"max_epochs": 40, "enable_progress_bar": False, "plan_kwargs": {"lr": 1e-2, "eps": 1e-4}}
+    train = {"max_epochs": 40, "plan_kwargs": {"lr": 1e-2, "eps": 1e-4}}
     expected = candidate(models.SCVI, "expected", train=train, **options)
     drawn = Candidate("drawn", models.SCVI, options, train, {"output": "log", "draw": True}, counts=True)
     table = holdout(cells, [expected, drawn, quick[0]], **keys, hold_out=["type_1"], n_genes=40, **QUICK)
@@ -117,3 +175,10 @@ def test_scvi_is_scored_in_log_space(keys: dict[str, Any], quick: list[Candidate
     # The logarithm of an expected count is above the expected logarithm.
     assert scores.loc["mse", "drawn"] < scores.loc["mse", "expected"]
     assert scores.loc["pearson_delta", "drawn"] > 0.3
+
+
+def test_what_is_held_out_twice_is_refused(small_cells: AnnData, keys: dict[str, Any]) -> None:
+    with pytest.raises(GroupError, match="'type_0' is held out twice"):
+        holdout(small_cells, ["no change"], **keys, hold_out=["type_0", "type_0"], **QUICK)
+    with pytest.raises(DataError, match="hide='some'"):
+        holdout(small_cells, ["no change"], **keys, hide="some", **QUICK)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from altercell.benchmark import CEILING, in_words, summary, verdict
+from altercell.errors import KeyNotFoundError
 
 
 @pytest.fixture
@@ -49,3 +50,31 @@ def test_verdict_knows_where_higher_is_better(table: pd.DataFrame) -> None:
 )
 def test_numbers_are_short(value: float, spread: float, text: str) -> None:
     assert in_words(value, spread) == text
+
+
+def test_the_spreads_are_named_and_independent(table: pd.DataFrame) -> None:
+    table = table.assign(sd_cells=[0.3, 0.4] * 5)
+    result = summary(table, spreads=("seeds", "splits", "cells"))
+    assert list(result.columns) == [("mse", name) for name in ("mean", "sd", "sd_splits", "sd_cells")]
+    assert result.loc["a", ("mse", "sd")] == pytest.approx(np.std([2.0, 3.0], ddof=1))
+    assert result.loc["a", ("mse", "sd_splits")] == pytest.approx(np.std([1.5, 3.5], ddof=1))
+    rows = table.loc[table["model"] == "a", "sd_cells"]
+    assert result.loc["a", ("mse", "sd_cells")] == pytest.approx(np.sqrt(np.mean(rows**2)))
+    with pytest.raises(KeyNotFoundError, match="no such spread: 'days'; there are 'seeds', 'splits', 'cells'"):
+        summary(table, spreads=["days"])
+
+
+def test_one_label_in_two_splits_is_two_units(table: pd.DataFrame) -> None:
+    two = pd.concat([table.assign(split="drug 1"), table.assign(split="drug 2", value=table["value"] + 1)])
+    assert summary(two).loc["a", ("mse", "mean")] == pytest.approx(3.0)
+    assert verdict(two, "a", "b").endswith("better in 2 of 8 held-out sets)")
+
+
+def test_sets_on_which_a_model_failed_are_left_out_for_all(table: pd.DataFrame) -> None:
+    less = table[(table["model"] != "b") | (table["label"] != "y")]
+    assert summary(less).loc["a", ("mse", "mean")] == pytest.approx(1.5)
+
+
+def test_the_nearer_to_zero_is_the_better(table: pd.DataFrame) -> None:
+    zero = table.assign(better="zero", value=table["value"].where(table["model"] != "a", -table["value"]))
+    assert verdict(zero, "b", "a") == "b beats a on mse (2 against -2.5; better in 2 of 4 held-out sets)"

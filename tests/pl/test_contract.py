@@ -28,6 +28,8 @@ def plots(make):
     history = {name: pd.DataFrame({name: rng.uniform(1e5, 2e5, 20)}) for name in ("train_loss", "validation_loss")}
     table = pd.DataFrame({"model": np.resize(["ScGen", "a baseline of a very long name"], 12), "metric": "mse"})
     table = table.assign(label=np.resize(["B", "T", "NK"], 12), seed=np.repeat([0, 1], 6), value=rng.uniform(size=12))
+    table = table.assign(better="lower", sd_cells=0.05)
+    two = list(table["model"].unique())
     images = rng.uniform(size=(60, 64))
     models = {"ScGen": pred, "a model of a very long name": control}
     return {
@@ -41,6 +43,9 @@ def plots(make):
         "interpolation": lambda ax: pl.interpolation(path, genes, ax=ax),
         "latent_umap": lambda ax: pl.latent_umap(images, ["control", "a condition of a long name"] * 30, ax=ax),
         "means_and_variances": lambda ax: pl.means_and_variances(models, real, control=control, ax=ax),
+        "score_bars": lambda ax: pl.score_bars(table, "mse", ax=ax),
+        "score_map": lambda ax: pl.score_map(table, floor=two[0], ceiling=two[1], ax=ax),
+        "score_pairs": lambda ax: pl.score_pairs(table, *two, "mse", ax=ax),
         "scores": lambda ax: pl.scores(table, ax=ax),
         "training": lambda ax: pl.training(history, ax=ax),
         "umap": lambda ax: pl.umap(arms, basis="X_pca", ax=ax),

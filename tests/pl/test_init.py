@@ -4,7 +4,8 @@ import sys
 import altercell.pl as pl
 
 NAMES = ["classifier", "cosines", "dots", "gene_distribution", "gene_means", "gene_variances"]
-NAMES += ["image_grid", "interpolation", "latent_umap", "means_and_variances", "scores", "training", "umap"]
+NAMES += ["image_grid", "interpolation", "latent_umap", "means_and_variances", "score_bars", "score_map"]
+NAMES += ["score_pairs", "scores", "training", "umap"]
 
 
 def test_the_plots_of_the_first_set_are_public():

@@ -3,7 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 
+from altercell.errors import DataError
 from altercell.train import BestWeights, CellDataModule, TrainingPlan
 
 
@@ -90,3 +92,43 @@ def test_in_a_training_the_module_ends_with_the_weights_of_its_best_epoch(make_t
     with torch.no_grad():
         _, _, output = plan.module({"X": batches.values[15:]})
     assert float(output.loss) == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_where_higher_is_better_the_highest_is_kept(plan):
+    callback = BestWeights(mode="max")
+    for epoch, value in enumerate([1.0, 3.0, 2.0, np.nan]):
+        fill(plan.module, epoch)
+        after_validation(callback, plan, epoch, value)
+    assert (callback.best, callback.epoch) == (3.0, 1)
+
+
+def test_another_mode_is_refused():
+    with pytest.raises(DataError, match="mode='low' is unknown; there are 'min', 'max'"):
+        BestWeights(mode="low")
+
+
+def test_the_kept_weights_can_be_lent(plan):
+    callback = BestWeights()
+    fill(plan.module, 1)
+    with callback.in_place(plan):  # nothing is kept so far
+        assert all((tensor == 1).all() for tensor in plan.module.state_dict().values())
+    after_validation(callback, plan, 0, 1.0)
+    fill(plan.module, 2)
+    with callback.in_place(plan):
+        assert all((tensor == 1).all() for tensor in plan.module.state_dict().values())
+    assert all((tensor == 2).all() for tensor in plan.module.state_dict().values())
+
+
+def test_an_epoch_without_validation_counts_too(make_toy, batches, fit):
+    class Falling(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            pl_module.note({"score": [3.0, 1.0, 2.0][trainer.current_epoch]})
+
+    callback = BestWeights("score")
+    plan = TrainingPlan(make_toy())
+    trainer = fit(plan, CellDataModule(batches, np.arange(22), np.array([], int), 5, seed=0), 3,
+                  callbacks=[Falling(), callback])  # fmt: skip
+    assert (callback.best, callback.epoch) == (1.0, 1)
+    assert [record["score"] for record in plan.records] == [3.0, 1.0, 2.0]
+    assert trainer.callback_metrics["score"] == 2.0
+    assert trainer.logger.history["score"]["score"].tolist() == [3.0, 1.0, 2.0]

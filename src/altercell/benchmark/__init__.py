@@ -1,26 +1,55 @@
 """The benchmark: which model to trust on your data."""
 
-from altercell.benchmark._candidates import Candidate, baselines, candidate, scgen
-from altercell.benchmark._holdout import CEILING, Piece, holdout, read_results, run_piece, score_piece
-from altercell.benchmark._split import Split, labels_to_hold_out, make_split
+from altercell.benchmark._compare import compare, ranks
+from altercell.benchmark._holdout import holdout
+from altercell.benchmark._integration import batch_models, integration
+from altercell.benchmark._integration_task import IntegrationTask
+from altercell.benchmark._integrators import Integrator, integrator, integrators
+from altercell.benchmark._report import report
+from altercell.benchmark._response import CEILING, Prediction, ResponseTask
+from altercell.benchmark._runner import Piece, WorkerError, run
+from altercell.benchmark._split import HeldOut, Keys, Question, Split, labels_to_hold_out, make_split, one_label
+from altercell.benchmark._store import complete, read_results
 from altercell.benchmark._summary import HEADLINE, in_words, summary, verdict
+from altercell.benchmark._task import Task
+from altercell.benchmark._tuning import hold_out_inner
+from altercell.benchmark._verdict import verdicts
+from altercell.presets import Candidate, baselines, candidate
 
 __all__ = [
     "CEILING",
     "HEADLINE",
     "Candidate",
+    "HeldOut",
+    "IntegrationTask",
+    "Integrator",
+    "Keys",
     "Piece",
+    "Prediction",
+    "Question",
+    "ResponseTask",
     "Split",
+    "Task",
+    "WorkerError",
     "baselines",
+    "batch_models",
     "candidate",
+    "compare",
+    "complete",
+    "hold_out_inner",
     "holdout",
     "in_words",
+    "integration",
+    "integrator",
+    "integrators",
     "labels_to_hold_out",
     "make_split",
+    "one_label",
+    "ranks",
     "read_results",
-    "run_piece",
-    "scgen",
-    "score_piece",
+    "report",
+    "run",
     "summary",
     "verdict",
+    "verdicts",
 ]

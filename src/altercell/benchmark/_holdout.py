@@ -2,259 +2,195 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from anndata import AnnData
 
-from altercell import metrics
-from altercell.benchmark._candidates import Candidate, unique_names
-from altercell.benchmark._split import Split, labels_to_hold_out, make_split
-
-logger = logging.getLogger(__name__)
-
-CEILING = "real against real"
-COLUMNS = ["model", "label", "seed", "metric", "value", "genes", "better", "seconds", "error"]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One model on one split with one seed.
-
-    Attributes
-    ----------
-    candidate, split, seed
-        What was run.
-    model, pred
-        The trained model and its predicted cells.
-    seconds
-        Of training and prediction.
-    """
-
-    candidate: Candidate
-    split: Split
-    seed: int
-    model: Any
-    pred: AnnData
-    seconds: float
-
-
-def run_piece(
-    candidate: Candidate,
-    split: Split,
-    seed: int,
-    *,
-    batch_key: str,
-    labels_key: str,
-    train: dict[str, Any] | None = None,
-) -> Piece:
-    """Train a candidate on a split and predict its held-out cells.
-
-    Parameters
-    ----------
-    candidate
-        The model.
-    split
-        The cells; the model is given a copy of the training cells.
-    seed
-        Seed of the weights, the training and the prediction.
-    batch_key, labels_key
-        Columns of the conditions and of the labels.
-    train
-        Further arguments of ``train``, for models that are trained by gradient descent.
-    """
-    start = time.perf_counter()
-    cells = split.train.copy()
-    extra = {"layer": "counts", "size_factor_key": "size_factor"} if candidate.counts else {}
-    candidate.model.setup_anndata(cells, batch_key=batch_key, labels_key=labels_key, **extra)  # type: ignore[attr-defined]
-    model = candidate.model(cells, **{"seed": seed, **candidate.arguments})
-    model.train(**{**({} if candidate.baseline else (train or {})), **candidate.train})
-    pred = model.predict(source=split.source, target=split.target, labels=split.label, seed=seed, **candidate.predict)
-    return Piece(candidate, split, seed, model, pred, time.perf_counter() - start)
-
-
-def score_piece(pred: AnnData, split: Split, seed: int, **options: Any) -> pd.DataFrame:
-    """Score predicted cells against a split's held-out cells.
-
-    Parameters
-    ----------
-    pred
-        Predicted cells.
-    split
-        The split.
-    seed
-        Seed of the control halves and of the draws.
-    **options
-        Of :func:`altercell.metrics.evaluate`.
-    """
-    return metrics.evaluate(pred, split.real, split.control, seed=seed, **options)
+from altercell.benchmark._response import ResponseTask
+from altercell.benchmark._runner import Piece, run
+from altercell.benchmark._split import (
+    HeldOut,
+    Hide,
+    Keys,
+    Wanted,
+    as_targets,
+    column_held_out,
+    groups_held_out,
+    types_held_out,
+)
+from altercell.errors import DataError, GroupError, check_choice, listing
+from altercell.presets import Candidate, resolve
 
 
 def holdout(
     adata: AnnData,
-    models: Sequence[Candidate],
+    models: Sequence[str | Candidate | type] = ("scgen", "baselines"),
     *,
     batch_key: str,
     labels_key: str,
     source: str,
-    target: str,
-    hold_out: str | Sequence[str] = "each",
+    target: str | Iterable[str],
+    hold_out: Wanted = "each",
+    hide: Hide = "target",
+    group_key: str | None = None,
+    split_key: str | None = None,
     seeds: int | Iterable[int] = 1,
     n_genes: int | None = 2_000,
     min_cells: int = 20,
+    subsamples: int = 100,
     path: str | Path | None = None,
+    executor: Executor | None = None,
+    threads: int | None = None,
+    part: tuple[int, int] | None = None,
+    progress: bool = True,
     train: dict[str, Any] | None = None,
     on_piece: Callable[[Piece], None] | None = None,
     on_step: Callable[[str], None] | None = None,
     **evaluate: Any,
 ) -> pd.DataFrame:
-    """Hold out each label's target cells in turn, predict them with every model, and score the predictions.
+    """Hold cells out, predict them with every model, and score the predictions.
 
     Nothing of the held-out cells is seen: not by the choice of genes, not by the training, not by the delta. The table
     always has the row ``"real against real"``: one half of the held-out cells scored against the other, the ceiling.
+
+    What is held out is one of
+
+    * each cell type in turn under the asked condition (``hold_out="each"``), or the types that `hold_out` names, in
+      turn; a name that is a list of names holds these out at once, and each of them is scored;
+    * each group of the column `group_key` in turn, such as a donor, with all its cells: its cells of `source` are given
+      to the trained model, which has never seen that donor;
+    * the cells that the column `split_key` calls ``"test"``. Those that it calls ``"validation"`` stop the training of
+      models that learn by steps, and other models do not see them.
 
     Parameters
     ----------
     adata
         All cells, log data (see :func:`altercell.data.normalize`, which also keeps the counts for count models).
     models
-        What to compare: see :func:`altercell.benchmark.baselines` and :class:`altercell.benchmark.Candidate`.
+        What to compare: names of presets (:func:`altercell.presets.names`; ``"baselines"`` for all of them), model
+        classes, and :class:`Candidate` for any class with any arguments.
     batch_key, labels_key
         Columns of the conditions and of the labels.
     source, target
-        Condition to predict from, and condition to predict.
+        Condition to predict from, and condition or conditions to predict.
     hold_out
-        ``"each"``, or the labels to hold out.
+        ``"each"``, or the labels (with `group_key` the groups) to hold out.
+    hide
+        Where there are more than two conditions: ``"target"`` holds a type out under the asked condition, ``"all"``
+        under every condition but `source` (trVAE's protocol).
+    group_key, split_key
+        Column of groups such as donors; column of the user's own split.
     seeds
         How many seeds (0, 1, ...), or which.
     n_genes
         Number of variable genes, chosen on the training cells of each split; None keeps all.
     min_cells
-        Least number of cells in each condition for a label to be held out by ``"each"``.
+        Least number of cells in each condition for a label to be held out by ``"each"``, or scored in a group.
+    subsamples
+        Random subsamples of cells for the column ``sd_cells``, the spread of the scores of means and variances over
+        cells (:func:`altercell.metrics.subsample_spread`); 0 for none.
     path
-        A CSV file that each piece's rows are added to as it ends. Pieces that are in it already are not run again.
+        A folder that each piece (one model, one split, one seed) is written to as it ends. Pieces that are in it
+        already are not run again, so a run that was stopped goes on; models that failed are tried again.
+    executor
+        Any :class:`concurrent.futures.Executor` of processes to run the pieces on; None: here, one by one.
+    threads
+        Threads of each piece; None: one on an executor's workers, and what this process has otherwise.
+    part
+        ``(i, n)``: only the i-th of n parts of the pieces (0, ..., n - 1), for n jobs that write into one folder. The
+        table holds what is done so far.
+    progress
+        Whether to show a bar with the time left.
     train
-        Arguments of ``train`` for the models that are trained by gradient descent.
-    on_piece, on_step
-        Called with each finished piece, and with the name of what is done next.
+        Arguments of ``train`` for the models that are trained by gradient descent, above those of presets and
+        candidates, for example ``{"max_epochs": 5}`` to try things out.
+    on_piece
+        Called with each finished piece, its model and its cells; not with an executor.
+    on_step
+        Called with the name of what is done next, in place of the bar.
     **evaluate
         Arguments of :func:`altercell.metrics.evaluate`, such as ``n_cells`` or ``n_trees``.
 
     Returns
     -------
-    One row a (model, label, seed, metric): ``value``, ``genes``, ``better``, ``seconds``; a model that failed has one
-    row with its ``error``.
+    One row a number: ``task``, ``model``, ``split``, ``label``, ``seed``, ``metric``, ``value``, ``sd_cells``,
+    ``genes``, ``better``, ``kind`` (``"model"``, ``"baseline"`` or ``"reference"``), ``seconds`` (of training and
+    prediction), ``score_seconds``, ``peak_memory_mb`` (of the process, while the model was trained and asked),
+    ``version``, ``error``. A model that failed has one row with its ``error``.
+
+    Raises
+    ------
+    KeyNotFoundError
+        A column is missing, or a name is no preset's.
+    GroupError
+        A condition, a label or a group is unknown or has too few cells.
+    DataError
+        `path` holds the answers to another question, two models have one name, or arguments exclude each other.
+
+    Examples
+    --------
+    >>> import altercell as ac
+    >>> adata = ac.data.normalize(ac.datasets.simulate_response(n_cells=300, n_genes=100, seed=0))
+    >>> table = holdout(
+    ...     adata, ["baselines"], batch_key="condition", labels_key="cell_type", source="control", target="stimulated",
+    ...     hold_out=["type_1"], n_cells=40, n_trees=20, progress=False,
+    ... )
+    >>> table[table["metric"] == "mse"].set_index("model")["value"].idxmin()
+    'real against real'
     """
-    unique_names(models)
-    keys = {"batch_key": batch_key, "labels_key": labels_key}
-    ends = {"source": source, "target": target}
-    labels = labels_to_hold_out(adata, **keys, **ends, wanted=hold_out, min_cells=min_cells)
-    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    store = _Store(path)
-    for label in labels:
-        wanted = [(name, label, seed) for seed in numbers for name in [*(m.name for m in models), CEILING]]
-        if all(store.has(*key) for key in wanted):
-            continue
-        split = make_split(adata, label, **keys, **ends, n_genes=n_genes)
-        for seed in numbers:
-            if not store.has(CEILING, label, seed):
-                store.add(CEILING, label, seed, metrics.ceiling(split.real, split.control, seed=seed, **evaluate), 0.0)
-            for candidate in models:
-                if store.has(candidate.name, label, seed):
-                    continue
-                if on_step is not None:
-                    on_step(f"{candidate.name}: {label}, seed {seed}")
-                try:
-                    piece = run_piece(candidate, split, seed, **keys, train=train)
-                    store.add(
-                        candidate.name, label, seed, score_piece(piece.pred, split, seed, **evaluate), piece.seconds
-                    )
-                except Exception as error:  # noqa: BLE001 - one model of many must not end the run
-                    logger.warning("%s failed on '%s', seed %d: %s", candidate.name, label, seed, error)
-                    store.fail(candidate.name, label, seed, error)
-                    continue
-                if on_piece is not None:
-                    on_piece(piece)
-                # scvi-tools' class-wide store would keep the cells of every piece in memory.
-                piece.model.deregister_manager(piece.model.adata)
-    return store.table()
+    candidates = resolve(models)
+    check_choice("hide", hide, ("target", "all"))
+    keys, targets = Keys(batch_key, labels_key, source), as_targets(target)
+    keys.check(adata, targets)
+    asked = _what_is_held_out(adata, keys, targets, hold_out, hide, group_key, split_key, min_cells)
+    task = ResponseTask(
+        adata=adata,
+        keys=keys,
+        held_out=asked,
+        n_genes=n_genes,
+        train=train or {},
+        evaluate=evaluate,
+        subsamples=subsamples,
+    )
+    return run(
+        task,
+        candidates,
+        list(range(seeds)) if isinstance(seeds, int) else list(seeds),
+        path=path,
+        executor=executor,
+        threads=threads,
+        part=part,
+        progress=progress,
+        on_piece=on_piece,
+        on_step=on_step,
+    )
 
 
-def read_results(path: str | Path) -> pd.DataFrame:
-    """Read the rows that :func:`holdout` wrote, without those of models that failed: they are tried again.
-
-    Parameters
-    ----------
-    path
-        The CSV file.
-    """
-    # A label may read "NA"; only numbers can be missing.
-    rows = pd.read_csv(path, dtype={"label": str}, keep_default_na=False, na_values={"value": [""], "seconds": [""]})
-    return rows[rows["error"] == ""].reset_index(drop=True)
-
-
-class _Store:
-    """Rows of the table, kept in a CSV file as they come where a path is given."""
-
-    def __init__(self, path: str | Path | None) -> None:
-        self.path = None if path is None else Path(path)
-        there = self.path is not None and self.path.exists()
-        self.rows = read_results(self.path) if self.path is not None and there else pd.DataFrame(columns=COLUMNS)
-        self.keys = set(zip(self.rows["model"], self.rows["label"], self.rows["seed"], strict=True))
-
-    def has(self, name: str, label: str, seed: int) -> bool:
-        """Return whether a piece is there.
-
-        Parameters
-        ----------
-        name, label, seed
-            Which piece.
-        """
-        return (name, label, seed) in self.keys
-
-    def add(self, name: str, label: str, seed: int, scores: pd.DataFrame, seconds: float) -> None:
-        """Add the scores of a piece.
-
-        Parameters
-        ----------
-        name, label, seed
-            Which piece.
-        scores, seconds
-            What :func:`altercell.metrics.evaluate` returned, and how long the piece took.
-        """
-        rows = scores.reset_index(names="metric").assign(model=name, label=label, seed=seed, seconds=seconds, error="")
-        self._append(rows[COLUMNS], (name, label, seed))
-
-    def fail(self, name: str, label: str, seed: int, error: Exception) -> None:
-        """Add a piece that failed.
-
-        Parameters
-        ----------
-        name, label, seed
-            Which piece.
-        error
-            Why.
-        """
-        row = dict.fromkeys(COLUMNS, "") | {
-            "model": name,
-            "label": label,
-            "seed": seed,
-            "value": float("nan"),
-            "error": str(error),
-        }
-        self._append(pd.DataFrame([row])[COLUMNS], (name, label, seed))
-
-    def _append(self, rows: pd.DataFrame, key: tuple[str, str, int]) -> None:
-        self.rows = rows if self.rows.empty else pd.concat([self.rows, rows], ignore_index=True)
-        self.keys.add(key)
-        if self.path is not None:
-            rows.to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
-
-    def table(self) -> pd.DataFrame:
-        """Return all rows."""
-        return self.rows.copy()
+def _what_is_held_out(
+    adata: AnnData,
+    keys: Keys,
+    targets: Sequence[str],
+    hold_out: Wanted,
+    hide: Hide,
+    group_key: str | None,
+    split_key: str | None,
+    min_cells: int,
+) -> list[HeldOut]:
+    if split_key is not None and (group_key is not None or hold_out != "each"):
+        raise DataError("split_key= says what is held out; leave out group_key= and hold_out=")
+    if split_key is not None:
+        asked = column_held_out(adata, keys, targets, split_key, min_cells)
+    elif group_key is not None:
+        asked = groups_held_out(adata, keys, targets, group_key, hold_out, min_cells)
+    else:
+        asked = types_held_out(adata, keys, targets, hold_out, hide, min_cells)
+    found = list(asked)
+    names = [one.name for one in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise GroupError(f"{listing(twice)} is held out twice; name it once")
+    return found

@@ -1,4 +1,4 @@
-"""From rows to a table that a person reads: means over labels, spread over seeds, and a plain comparison."""
+"""From rows to a table that a person reads: means over held-out sets, spreads, and a plain comparison of two."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from altercell.benchmark._holdout import CEILING
+from altercell._scoring import common_units, losses, sd_over_cells, sd_over_seeds, units
+from altercell.benchmark._store import complete
+from altercell.errors import KeyNotFoundError, listing
 
 HEADLINE = (
     "mse",
@@ -20,8 +22,13 @@ HEADLINE = (
     "forest_auc",
 )
 
+#: Columns of the spreads of :func:`summary`.
+SPREADS = {"seeds": "sd", "splits": "sd_splits", "cells": "sd_cells"}
 
-def summary(table: pd.DataFrame, names: Sequence[str] = HEADLINE) -> pd.DataFrame:
+
+def summary(
+    table: pd.DataFrame, names: Sequence[str] | None = HEADLINE, *, spreads: Sequence[str] = ("seeds",)
+) -> pd.DataFrame:
     """Return mean and spread of each metric by model.
 
     Parameters
@@ -29,36 +36,70 @@ def summary(table: pd.DataFrame, names: Sequence[str] = HEADLINE) -> pd.DataFram
     table
         What :func:`altercell.benchmark.holdout` returned.
     names
-        Metrics, in the order of the columns; those that the table lacks are left out.
+        Metrics, in the order of the columns; those that the table lacks are left out. None takes all of the table.
+    spreads
+        Which to give, each a column beside the mean:
+
+        * ``"seeds"``, column ``"sd"``: how much the mean changes when everything is run again with another seed.
+        * ``"splits"``, column ``"sd_splits"``: how much the held-out sets differ from each other.
+        * ``"cells"``, column ``"sd_cells"``: how much the score of one held-out set changes when other cells of it are
+          drawn (the root of the mean square of the rows' ``sd_cells``).
 
     Returns
     -------
-    Rows by model, in the order of the table, the ceiling last; columns ``(metric, "mean")`` and ``(metric, "sd")``: the
-    mean over labels of the mean over seeds, and the standard deviation over seeds of the mean over labels (NaN with one
-    seed). Labels on which some model failed are left out.
+    Rows by model, in the order of the table, reference rows such as the ceiling last; columns ``(metric, "mean")`` and
+    those of the spreads: the mean over held-out sets of the mean over seeds, and standard deviations (NaN where there
+    are fewer than two seeds, or sets). Sets on which some model failed are left out.
+
+    Raises
+    ------
+    KeyNotFoundError
+        If a name in `spreads` is not one of a spread.
     """
-    values = table[table["metric"].isin(names)]
-    # A model that failed on some labels must not be averaged over the easy ones that are left.
-    values = values[values["label"].isin(_labels_of_all(values))]
-    by_seed = values.pivot_table(index="model", columns=["metric", "seed"], values="value", aggfunc="mean")
-    order = [name for name in dict.fromkeys(table["model"]) if name != CEILING] + [CEILING]
+    unknown = [name for name in spreads if name not in SPREADS]
+    if unknown:
+        raise KeyNotFoundError(f"no such spread: {listing(unknown)}; there are {listing(SPREADS)}")
+    table = complete(table)
+    scored = table[table["metric"] != ""]
+    there = list(dict.fromkeys(scored["metric"]))
+    names = [name for name in (there if names is None else names) if name in there]
+    values = scored[scored["metric"].isin(names)].assign(unit=units)
+    # A model that failed on some sets must not be averaged over the easy ones that are left.
+    values = values[values["unit"].isin(common_units(values))]
     columns = {}
     for name in names:
-        if name not in by_seed.columns.get_level_values("metric"):
-            continue
-        columns[name, "mean"] = by_seed[name].mean(axis=1)
-        columns[name, "sd"] = by_seed[name].std(axis=1, ddof=1)
-    return pd.DataFrame(columns).reindex([name for name in order if name in set(table["model"])])
+        rows = values[values["metric"] == name]
+        columns[name, "mean"] = _by_set(rows).mean(axis=1)
+        for spread in spreads:
+            columns[name, SPREADS[spread]] = _spread(rows, spread)
+    return pd.DataFrame(columns).reindex(models_of(table))
 
 
-def _labels_of_all(values: pd.DataFrame) -> list[str]:
-    """Return the labels on which every model was scored; all labels where there is none such."""
-    models = values.groupby("label")["model"].nunique()
-    return list(models.index[models == values["model"].nunique()]) or list(models.index)
+def models_of(table: pd.DataFrame) -> list[str]:
+    """Return the models of a table in its order, reference rows last.
+
+    Parameters
+    ----------
+    table
+        With all columns.
+    """
+    kinds = table.groupby("model", sort=False)["kind"].first()
+    return [*kinds.index[kinds != "reference"], *kinds.index[kinds == "reference"]]
+
+
+def _by_set(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one metric by model and held-out set, the mean over seeds."""
+    return rows.groupby(["model", "unit"], sort=False)["value"].mean().unstack("unit")
+
+
+def _spread(rows: pd.DataFrame, spread: str) -> pd.Series:
+    if spread == "splits":
+        return _by_set(rows).std(axis=1, ddof=1)
+    return sd_over_cells(rows) if spread == "cells" else sd_over_seeds(rows)
 
 
 def verdict(table: pd.DataFrame, model: str, against: str, metric: str = "mse") -> str:
-    """Say in one sentence whether a model beats another, over labels and seeds.
+    """Say in one sentence whether a model beats another, over held-out sets and seeds.
 
     Parameters
     ----------
@@ -69,20 +110,19 @@ def verdict(table: pd.DataFrame, model: str, against: str, metric: str = "mse") 
     metric
         The metric to compare by.
     """
-    rows = table[table["metric"] == metric]
-    both = rows.pivot_table(index=["label", "seed"], columns="model", values="value")
-    if model not in both or against not in both:
+    rows = complete(table)
+    rows = rows[rows["metric"] == metric].assign(loss=losses)
+    loss, value = (
+        rows.pivot_table(index=["split", "label", "seed"], columns="model", values=v) for v in ("loss", "value")
+    )
+    if model not in loss or against not in loss:
         return f"{model} and {against} were not both scored by {metric}"
-    pairs = both[[model, against]].dropna()
-    if rows["better"].iloc[0] == "zero":
-        both = both.abs()
-    lower = rows["better"].iloc[0] != "higher"
-    better = pairs[model] < pairs[against] if lower else pairs[model] > pairs[against]
-    means = pairs.mean()
-    word = "beats" if (means[model] < means[against]) == lower else "does not beat"
+    pairs = loss[[model, against]].dropna()
+    means, shown = pairs.mean(), value.loc[pairs.index].mean()
+    word = "beats" if means[model] < means[against] else "does not beat"
     return (
-        f"{model} {word} {against} on {metric} ({means[model]:.4g} against {means[against]:.4g}; "
-        f"better in {int(better.sum())} of {len(pairs)} held-out sets)"
+        f"{model} {word} {against} on {metric} ({shown[model]:.4g} against {shown[against]:.4g}; "
+        f"better in {int((pairs[model] < pairs[against]).sum())} of {len(pairs)} held-out sets)"
     )
 
 

@@ -110,6 +110,89 @@ def predict(
     )
 
 
+@app.command()
+@plain_errors
+def benchmark(
+    data: Annotated[Path, typer.Argument(help="An .h5ad file with counts, or log data, in X.")],
+    source: Annotated[str, typer.Option(help="Condition to predict from, e.g. control.")],
+    target: Annotated[list[str], typer.Option(help="Condition to predict, e.g. stimulated; may be repeated.")],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Preset to compare (see altercell models); may be repeated.")
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hold-out", help="Label to hold out; may be repeated; 'A + B' holds both out at once; each by default."
+        ),
+    ] = None,
+    hide: Annotated[
+        str, typer.Option(help="Conditions to hold a label out of: 'target', or 'all' but source.")
+    ] = "target",
+    group_key: Annotated[
+        str | None, typer.Option("--group-key", help="Column of donors or batches to hold out in place of labels.")
+    ] = None,
+    split_key: Annotated[
+        str | None, typer.Option("--split-key", help="Column that says train, validation or test of each cell.")
+    ] = None,
+    batch_key: Annotated[str, typer.Option("--batch-key", help="Column of obs with the condition.")] = "condition",
+    labels_key: Annotated[str, typer.Option("--labels-key", help="Column of obs with the cell type.")] = "cell_type",
+    layer: Annotated[str | None, typer.Option(help="Layer to read in place of X.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results and the report.")] = Path("altercell-benchmark"),
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Processes to run on.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="Where to train: auto, cpu, gpu.")] = "auto",
+    n_genes: Annotated[int, typer.Option(min=2, help="Number of variable genes, chosen on training cells.")] = 2_000,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every network, in place of its own.")] = None,
+    min_cells: Annotated[int, typer.Option(min=2, help="Least cells of a label in each condition.")] = 20,
+    subsamples: Annotated[int, typer.Option(min=0, help="Subsamples for the spread over cells.")] = 100,
+    n_cells: Annotated[int, typer.Option(min=10, help="Cells an arm in the metrics of distributions.")] = 1_000,
+    n_trees: Annotated[int, typer.Option(min=1, help="Trees of the random forest test.")] = 1_000,
+    overwrite: Annotated[bool, typer.Option(help="Start again in a folder that has files in it.")] = False,
+) -> None:
+    """Which model to trust on your data: presets and baselines on held-out cells, with a report.
+
+    A run that was stopped goes on when it is started again with the same options.
+    """
+    from altercell.cli import _benchmark
+
+    _benchmark.run(
+        data,
+        _benchmark.Settings(
+            source=source,
+            target=target,
+            models=model or ["scgen"],
+            hold_out=hold_out or [],
+            hide=hide,
+            group_key=group_key,
+            split_key=split_key,
+            batch_key=batch_key,
+            labels_key=labels_key,
+            layer=layer,
+            n_genes=n_genes,
+            seeds=seeds,
+            min_cells=min_cells,
+            subsamples=subsamples,
+            max_epochs=max_epochs,
+            n_cells=n_cells,
+            n_trees=n_trees,
+        ),
+        out=out,
+        workers=workers,
+        accelerator=accelerator,
+        overwrite=overwrite,
+        console=console,
+    )
+
+
+@app.command()
+@plain_errors
+def models() -> None:
+    """List the models that the benchmark knows by name."""
+    from altercell.cli import _benchmark
+
+    _benchmark.show_models(console)
+
+
 def main() -> None:
     """Run the command line."""
     app()

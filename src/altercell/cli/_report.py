@@ -22,15 +22,15 @@ def write_piece(piece: Piece, folder: Path) -> None:
     folder
         Where to; a folder of the label's name is made in it.
     """
-    place = folder / file_name(piece.split.label)
+    place = folder / file_name(piece.data.name)
     place.mkdir(parents=True, exist_ok=True)
-    piece.pred.write_h5ad(place / "predicted.h5ad")
-    piece.model.save(place / "model", overwrite=True)
-    split = piece.split
+    pred, model, asked = piece.answer.cells[0], piece.answer.model, piece.data.questions[0]
+    pred.write_h5ad(place / "predicted.h5ad")
+    model.save(place / "model", overwrite=True)
     figures = {
-        "gene_means": lambda: pl.gene_means(piece.pred, split.real, control=split.control),
-        "gene_variances": lambda: pl.gene_variances(piece.pred, split.real, control=split.control),
-        "training": lambda: pl.training(piece.model),
+        "gene_means": lambda: pl.gene_means(pred, asked.real, control=asked.control),
+        "gene_variances": lambda: pl.gene_variances(pred, asked.real, control=asked.control),
+        "training": lambda: pl.training(model),
     }
     for name, draw in figures.items():
         axes = draw()

@@ -159,10 +159,19 @@ def _listed(names: object | Iterable[object] | None) -> list[object]:
 def _split(adata: AnnData, held: np.ndarray) -> tuple[AnnData, AnnData]:
     if held.all():
         raise GroupError("all cells would be held out; nothing is left to train on.")
-    return _taken(adata, ~held), _taken(adata, held)
+    return take_cells(adata, ~held), take_cells(adata, held)
 
 
-def _taken(adata: AnnData, keep: np.ndarray) -> AnnData:
+def take_cells(adata: AnnData, keep: np.ndarray) -> AnnData:
+    """Copy some cells, without the categories that no longer occur and without scvi-tools' identifiers.
+
+    Parameters
+    ----------
+    adata
+        Cells, in memory, a view or backed; not changed. Backed cells are read into memory.
+    keep
+        Mask of the cells, shape `(n_cells,)`.
+    """
     part = adata[keep].to_memory() if adata.isbacked else adata[keep].copy()
     for name in part.obs.columns:
         if part.obs[name].dtype == "category":

@@ -8,18 +8,28 @@ from altercell.metrics._evaluate import evaluate, metric_names
 from altercell.metrics._forest import forest_auc
 from altercell.metrics._genes import de_genes, genes_differ, negative_share, per_gene_test, zero_share
 from altercell.metrics._images import stroke_thickness
+from altercell.metrics._integration import (
+    cluster_agreement,
+    cross_batch_accuracy,
+    integration,
+    silhouette_batch,
+    silhouette_label,
+)
 from altercell.metrics._means import direction, mse, pearson_delta, pearson_r2, r2, top_overlap
 from altercell.metrics._perturbation_rank import perturbation_rank
 from altercell.metrics._variances import variance_log_ratio, variance_pearson_r2
 
 __all__ = [
     "ceiling",
+    "cluster_agreement",
+    "cross_batch_accuracy",
     "de_genes",
     "direction",
     "edistance",
     "evaluate",
     "forest_auc",
     "genes_differ",
+    "integration",
     "metric_names",
     "mmd",
     "mse",
@@ -29,6 +39,8 @@ __all__ = [
     "per_gene_test",
     "perturbation_rank",
     "r2",
+    "silhouette_batch",
+    "silhouette_label",
     "stroke_thickness",
     "subsample_spread",
     "top_overlap",

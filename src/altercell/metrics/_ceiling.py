@@ -13,8 +13,8 @@ from anndata import AnnData
 from altercell.errors import DataError
 from altercell.metrics._evaluate import chosen_metrics, compare, score
 
-# Those that need means alone, and are computed a hundred times in a moment.
-_OF_MEANS = ("pearson_r2", "r2", "mse", "pearson_delta")
+# Those that need means and variances alone, and are computed a hundred times in a moment.
+_OF_MOMENTS = ("pearson_r2", "r2", "mse", "pearson_delta", "variance_log_ratio", "variance_pearson_r2")
 
 
 def ceiling(
@@ -71,9 +71,12 @@ def subsample_spread(
     n: int = 100,
     size: int | None = None,
     seed: int = 0,
+    metrics: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """Mean and standard deviation of the scores of means over random subsamples of cells, the papers' error bars.
+    """Mean and standard deviation of scores over random subsamples of cells, the papers' error bars.
 
+    trVAE's figures 5e, 5f and 6e have them for `pearson_r2` and `variance_pearson_r2` with n = 100
+    :cite:p:`Lotfollahi2020`, scGen's for `pearson_r2`; neither paper says how large a subsample is.
     Each time `size` predicted and `size` real cells are drawn without replacement, and the control cells are split anew
     into halves as in :func:`evaluate`. This is the spread over cells, given one trained model; the spread over seeds of
     training is another, and usually larger.
@@ -88,12 +91,17 @@ def subsample_spread(
         Cells an arm in each, at most all of them; None takes half of each arm.
     seed
         Of the subsamples and of the halves.
+    metrics
+        Names of metrics; those that do not compare means or variances on all genes are left out. None: all that do.
 
     Returns
     -------
-    A frame indexed by ``metric`` (`pearson_r2`, `r2`, `mse`, `pearson_delta`, all genes), with the columns ``mean`` and
-    ``std`` (with n - 1).
+    A frame indexed by ``metric`` (`pearson_r2`, `r2`, `mse`, `pearson_delta`, `variance_log_ratio`,
+    `variance_pearson_r2`, all genes), with the columns ``mean`` and ``std`` (with n - 1).
     """
+    names = [name for name in _OF_MOMENTS if metrics is None or name in set(metrics)]
+    if not names:
+        return pd.DataFrame(columns=["mean", "std"], dtype=float)
     whole = compare(pred, real, control, truth_control=truth_control)
     rng = np.random.default_rng([seed, 4])
     values = []
@@ -109,5 +117,5 @@ def subsample_spread(
             pred_names=None if whole.pred_names is None else whole.pred_names[drawn[0]],
             seed=int(rng.integers(2**31)),
         )
-        values.append(score(sample, _OF_MEANS)["value"])
+        values.append(score(sample, names)["value"])
     return pd.concat(values, axis=1).agg(["mean", "std"], axis=1)

@@ -10,6 +10,9 @@ from altercell.pl._interpolation import interpolation
 from altercell.pl._latent import latent_umap
 from altercell.pl._linearity import classifier, cosines
 from altercell.pl._moments import means_and_variances
+from altercell.pl._score_bars import score_bars
+from altercell.pl._score_map import score_map
+from altercell.pl._score_pairs import score_pairs
 from altercell.pl._scores import scores
 from altercell.pl._training import training
 from altercell.pl._umap import umap
@@ -25,6 +28,9 @@ __all__ = [
     "interpolation",
     "latent_umap",
     "means_and_variances",
+    "score_bars",
+    "score_map",
+    "score_pairs",
     "scores",
     "training",
     "umap",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from altercell._scoring import units
 from altercell.errors import DataError, KeyNotFoundError, listing
 from altercell.pl._style import CONTROL, CYCLE, new_row
 from altercell.pl._tables import check_columns
@@ -23,8 +24,8 @@ def scores(
     ----------
     table
         Tidy table of a benchmark: a row a number, with the columns ``model``, ``label`` (the held-out cell type),
-        ``seed``, ``metric`` and ``value``; or its :func:`~altercell.benchmark.summary`, which has no single labels. Not
-        changed.
+        ``seed``, ``metric`` and ``value``, and perhaps ``split`` (what was held out, where that is another thing); or
+        its :func:`~altercell.benchmark.summary`, which has no single labels. Not changed.
     metric
         Which metric; several make a panel each. None where the table has only one.
     ax
@@ -88,7 +89,7 @@ def _of_labels(table: pd.DataFrame, metric: str, known: list[Any]) -> dict[str, 
     values = table[table["metric"] == metric].dropna(subset="value")
     if values.empty:
         raise KeyNotFoundError(f"the table has no value of metric '{metric}'; its metrics are {listing(known)}")
-    by_label = values.groupby(["model", "label"], observed=True)["value"].mean()
+    by_label = values.assign(unit=units).groupby(["model", "unit"], observed=True)["value"].mean()
     by_seed = values.groupby(["model", "seed"], observed=True)["value"].mean()
     rows = {}
     for model in dict.fromkeys(values["model"]):

@@ -2,6 +2,7 @@
 
 from altercell.train._adversarial import AdversarialPlan, scalar_losses
 from altercell.train._callbacks import BestWeights
+from altercell.train._held_out_score import HeldOutScore
 from altercell.train._loader import CellDataModule, EpochBatches, split_cells
 from altercell.train._pairs import Arms, Balance, PairedBatches, find_arms, pair_within
 from altercell.train._plan import TrainingPlan, epoch_seed
@@ -16,6 +17,7 @@ __all__ = [
     "BestWeights",
     "CellDataModule",
     "EpochBatches",
+    "HeldOutScore",
     "PairedBatches",
     "ResumeFile",
     "StratifiedBatches",

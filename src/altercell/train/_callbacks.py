@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from altercell.errors import check_choice
+
+Mode = Literal["min", "max"]
+
 
 class BestWeights(Callback):
-    """Keep the weights of the epoch with the lowest monitored value, and put them back at the end of training.
+    """Keep the weights of the epoch with the best monitored value, and put them back at the end of training.
 
     Parameters
     ----------
     monitor
-        Name of a logged value, lower is better.
+        Name of a logged value.
+    mode
+        ``"min"`` where lower is better, ``"max"`` where higher is.
+
+    Raises
+    ------
+    DataError
+        `mode` is another.
     """
 
-    def __init__(self, monitor: str = "validation_loss") -> None:
-        self.monitor = monitor
-        self.best, self.epoch = float("inf"), -1
+    def __init__(self, monitor: str = "validation_loss", mode: Mode = "min") -> None:
+        check_choice("mode", mode, get_args(Mode))
+        self.monitor, self.mode = monitor, mode
+        self.best, self.epoch = float("inf") if mode == "min" else -float("inf"), -1
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the weights where the value is the lowest so far.
+        """Keep the weights where the value is the best so far.
 
         Parameters
         ----------
@@ -31,11 +45,41 @@ class BestWeights(Callback):
             Given by Lightning.
         """
         value = trainer.callback_metrics.get(self.monitor)
-        if trainer.sanity_checking or value is None or not float(value) < self.best:
+        if trainer.sanity_checking or value is None or not self._is_better(float(value)):
             return
         self.best, self.epoch = float(value), trainer.current_epoch
         module: Any = pl_module.module
         self.weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the weights where the value is the best so far, also in an epoch without validation.
+
+        Parameters
+        ----------
+        trainer, pl_module
+            Given by Lightning.
+        """
+        self.on_validation_end(trainer, pl_module)  # a value that was looked at before is not better than itself
+
+    def _is_better(self, value: float) -> bool:
+        return value < self.best if self.mode == "min" else value > self.best
+
+    @contextlib.contextmanager
+    def in_place(self, pl_module: LightningModule) -> Iterator[None]:
+        """Put the kept weights into the module inside the block, and the others back after it.
+
+        Parameters
+        ----------
+        pl_module
+            The plan whose module is trained.
+        """
+        module: Any = pl_module.module
+        last = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        self.put_back(pl_module)
+        try:
+            yield
+        finally:
+            module.load_state_dict(last)
 
     def put_back(self, pl_module: LightningModule) -> None:
         """Load the kept weights into the module, if any were kept.

@@ -72,6 +72,7 @@ class TrainingPlan(ScviTrainingPlan):
         self.records: list[dict[str, float]] = []
         self._sums: dict[str, dict[str, torch.Tensor]] = {"train": {}, "validation": {}}
         self._validation: dict[str, float] = {}
+        self._noted: dict[str, float] = {}
         self._good: dict[str, torch.Tensor] = {}
 
     def on_fit_start(self) -> None:
@@ -191,14 +192,42 @@ class TrainingPlan(ScviTrainingPlan):
         for name, value in means.items():
             self.log(name, value, prog_bar=name == "train_loss")
         warmup = {"kl_weight": self.kl_weight} if "kl_weight" in self.loss_kwargs else {}
-        self.records.append({**means, **self._validation, **warmup})
-        self._validation = {}
+        self.records.append({**means, **self._validation, **warmup, **self._noted})
+        self._validation, self._noted = {}, {}
 
     def on_train_end(self) -> None:
         """Write the final state."""
         super().on_train_end()
         if self.resume is not None and self.records:
             self.resume.write(self, self.current_epoch)
+
+    def note(self, values: Mapping[str, float]) -> None:
+        """Take what a callback has measured into the epoch's record, and show it to the other callbacks.
+
+        Call it before the epoch's record is written: in ``on_validation_epoch_end``, or in ``on_train_epoch_end`` of a
+        callback.
+
+        Parameters
+        ----------
+        values
+            Numbers by name.
+        """
+        self._noted |= values
+        self.show(values)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.current_epoch)
+
+    def show(self, values: Mapping[str, float]) -> None:
+        """Put values where the callbacks read them, such as early stopping and a hyper-parameter search.
+
+        Parameters
+        ----------
+        values
+            Numbers by name.
+        """
+        # Not by log(), which is not allowed when training has ended.
+        shown = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+        self.trainer.callback_metrics.update(shown)
 
     def guard(self, output: LossOutput) -> None:
         """Stop where the loss is not finite, naming the term, and put the last good weights back.

@@ -8,12 +8,13 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from lightning.pytorch import LightningDataModule
 from scvi.train import TrainRunner
 from torch.utils.data import Sampler
@@ -92,6 +93,16 @@ class Runner(TrainRunner):
         self.model.history_ = history
 
 
+def _without(n_cells: int, validation_indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on and those to validate on, both in order."""
+    rows = np.unique(np.asarray(validation_indices, dtype=np.int64))
+    if len(rows) == 0 or rows[0] < 0 or rows[-1] >= n_cells or len(rows) == n_cells:
+        raise DataError(
+            f"validation_indices= must be rows of the {n_cells} registered cells, from 0, and leave some to train on"
+        )
+    return np.setdiff1d(np.arange(n_cells), rows), rows
+
+
 class TrainingMixin(Base):
     """`train` by gradient descent, for a model with a ``module``."""
 
@@ -99,6 +110,10 @@ class TrainingMixin(Base):
     _train_runner_cls: ClassVar[type[Runner]] = Runner
     #: The paper's optimiser settings; `plan_kwargs` overrides them.
     _plan_defaults: ClassVar[Mapping[str, Any]] = {}
+    is_trained_: bool
+    # While train() runs: that it does, and the data module that it was given.
+    _in_training: bool = False
+    _datamodule: LightningDataModule | None = None
 
     def train(
         self,
@@ -106,8 +121,11 @@ class TrainingMixin(Base):
         *,
         batch_size: int = 128,
         train_size: float = 0.9,
+        validation_indices: Sequence[int] | np.ndarray | None = None,
         early_stopping: bool = True,
         early_stopping_patience: int = 25,
+        early_stopping_monitor: str = "validation_loss",
+        early_stopping_mode: Literal["min", "max"] = "min",
         seed: int | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
@@ -126,11 +144,16 @@ class TrainingMixin(Base):
             Cells a step.
         train_size
             Share of the registered cells to train on; the others are validation cells.
+        validation_indices
+            Row numbers of the validation cells, in place of a random share.
         early_stopping
             Whether to stop when the validation loss no longer falls, and to keep the best epoch's weights. Without
             validation cells there is none.
         early_stopping_patience
             Epochs without a better validation loss before training stops.
+        early_stopping_monitor, early_stopping_mode
+            What is watched in place of the validation loss, by its name in the history, such as the score of
+            :class:`altercell.train.HeldOutScore`; and whether the least (``"min"``) or the greatest is the best.
         seed
             Seed of the split, of the order of cells and of the noise; None for the model's own.
         accelerator, devices
@@ -151,28 +174,37 @@ class TrainingMixin(Base):
             A loss or a weight became NaN or infinite; the model keeps the last good weights.
         ModelFileError
             `resume_dir` holds the state of another run.
+        DataError
+            `max_epochs` or `batch_size` is too small, or what is to be watched is a training loss.
         """
         if max_epochs < 1 or batch_size < 2:
             raise DataError(f"max_epochs={max_epochs} must be at least 1, and batch_size={batch_size} at least 2")
         used = self.seed if seed is None else int(seed)
         settings = {**self._plan_defaults, **(plan_kwargs or {})}
         first_epoch = len(next(iter((self.history_ or {}).values()), ()))
+        watches_score = early_stopping_monitor != "validation_loss"
+        if early_stopping_monitor == "train_loss" or early_stopping_monitor.endswith("_train"):
+            raise DataError(
+                f"early_stopping_monitor='{early_stopping_monitor}' is of the training cells, whose loss falls as long "
+                "as training lasts; watch a value of validation or of held-out cells"
+            )
         resume: ResumeFile | None = None
         if resume_dir is not None:
-            resume = self._resume_file(
-                Path(resume_dir),
-                used,
-                batch_size,
-                train_size,
-                {**settings, "patience": early_stopping_patience * early_stopping},
-            )
+            stop: dict[str, Any] = {"patience": early_stopping_patience * early_stopping}
+            if early_stopping and watches_score:
+                stop |= {"monitor": early_stopping_monitor, "mode": early_stopping_mode}
+            if validation_indices is not None:
+                stop["validation"] = hashlib.sha256(
+                    np.asarray(validation_indices, dtype=np.int64).tobytes()
+                ).hexdigest()
+            resume = self._resume_file(Path(resume_dir), used, batch_size, train_size, {**settings, **stop})
             first_epoch = resume.first_epoch(first_epoch)
         data = datamodule
         if data is None:
-            data = self._data_module(train_size, batch_size, used, first_epoch)
+            data = self._data_module(train_size, batch_size, used, first_epoch, validation_indices)
         plan = self._training_plan_cls(self.module, seed=used, first_epoch=first_epoch, resume=resume, **settings)
-        best = BestWeights()
-        validated = bool(early_stopping and getattr(data, "n_val", 0))
+        best = BestWeights(early_stopping_monitor, early_stopping_mode)
+        stops_early = bool(early_stopping and (watches_score or getattr(data, "n_val", 0)))
         trainer_kwargs.setdefault("check_val_every_n_epoch", 1)
         trainer_kwargs.setdefault("log_every_n_steps", 0)  # the plan logs once an epoch
         if getattr(data, "n_val", None) == 0:
@@ -185,12 +217,14 @@ class TrainingMixin(Base):
                 max_epochs=max_epochs,
                 accelerator=accelerator,
                 devices=devices,
-                early_stopping=validated,
-                early_stopping_monitor="validation_loss",
+                early_stopping=stops_early,
+                early_stopping_monitor=early_stopping_monitor,
+                early_stopping_mode=early_stopping_mode,
                 early_stopping_patience=early_stopping_patience,
-                callbacks=[*trainer_kwargs.pop("callbacks", []), *([best] if validated else [])],
+                callbacks=[*trainer_kwargs.pop("callbacks", []), *([best] if stops_early else [])],
                 **trainer_kwargs,
             )
+            self._in_training, self._datamodule = True, datamodule
             try:
                 runner()
             except BaseException:
@@ -198,18 +232,58 @@ class TrainingMixin(Base):
                     # An earlier training's means of groups do not belong to the weights that are left.
                     self._after_training(datamodule)
                 raise
+            finally:
+                self._in_training, self._datamodule = False, None
         best.put_back(plan)
         self.train_indices_, self.validation_indices_ = getattr(data, "train_idx", None), getattr(data, "val_idx", None)
         self.test_indices_ = getattr(data, "test_idx", None)
         self._after_training(datamodule)
 
-    def _data_module(self, train_size: float, batch_size: int, seed: int, first_epoch: int) -> CellDataModule:
+    @contextlib.contextmanager
+    def as_trained(self) -> Iterator[None]:
+        """Let the verbs answer inside the block as they would if training ended with the weights as they are now.
+
+        For callbacks: during training, what the verbs read beside the weights (such as the latent means of groups) is
+        missing or of an earlier state. It is computed when the block is entered, which reads all training cells once.
+        After the block it is as it was before, and so are the modes of the network's parts and the random generators:
+        training goes on as if nothing had been asked. When no training runs, the block changes nothing.
+        """
+        if not self._in_training:
+            yield
+            return
+        module, trained = self.module, self.is_trained_
+        modes = [(part, part.training) for part in module.modules()]
+        buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+        self.is_trained_ = True
+        try:
+            self._after_training(self._datamodule)
+            yield
+        finally:
+            self.is_trained_ = trained
+            for part, mode in modes:
+                # Not by train(), which would wake the parts inside that are frozen.
+                part.training = mode
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+
+    def _data_module(
+        self,
+        train_size: float,
+        batch_size: int,
+        seed: int,
+        first_epoch: int,
+        validation_indices: Sequence[int] | np.ndarray | None = None,
+    ) -> CellDataModule:
         if self.adata is None:
             raise NotTrainedError(
                 f"this {type(self).__name__} has no AnnData; give datamodule=, or load it with adata="
             )
         cells: Cells = self._training_cells()
-        train_idx, val_idx = self._split(cells, train_size, seed)
+        if validation_indices is None:
+            train_idx, val_idx = self._split(cells, train_size, seed)
+        else:
+            train_idx, val_idx = _without(len(cells), validation_indices)
         return CellDataModule(
             cells,
             train_idx,

@@ -1,0 +1,217 @@
+"""Results on disk: one small file a piece, put in place at once, so that nothing is lost or there by half."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from altercell import __version__
+from altercell.errors import DataError
+from altercell.presets import Candidate
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = [
+    "task",
+    "model",
+    "split",
+    "label",
+    "seed",
+    "metric",
+    "value",
+    "sd_cells",
+    "genes",
+    "better",
+    "kind",
+    "seconds",
+    "score_seconds",
+    "peak_memory_mb",
+    "version",
+    "error",
+]
+NUMBERS = ("value", "sd_cells", "seconds", "score_seconds", "peak_memory_mb")
+PIECES, QUESTION, MODELS, RESULTS = "pieces", "question.json", "models.json", "results.csv"
+
+
+class Key(NamedTuple):
+    """One model on one split with one seed."""
+
+    model: str
+    split: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.split}, seed {self.seed}"
+
+
+class Store:
+    """The rows of a table, and their files where a folder is given.
+
+    Parameters
+    ----------
+    folder
+        Where the results are and will be; None keeps them in memory.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
+            raise DataError(f"'{self.folder}' is a file; results are kept in a folder")
+        self.pieces: dict[Key, pd.DataFrame] = {}
+        if self.folder is not None:
+            (self.folder / PIECES).mkdir(parents=True, exist_ok=True)
+            self.reload()
+
+    def reload(self) -> None:
+        """Read what is on disk, of this run and of others that write into the same folder; failures are left out."""
+        if self.folder is None:
+            return
+        for path in sorted((self.folder / PIECES).glob("*.csv")):
+            rows = read_rows(path)
+            if len(rows) and not (rows["error"] != "").any():
+                first = rows.iloc[0]
+                self.pieces[Key(first["model"], first["split"], int(first["seed"]))] = rows
+        others = {rows["version"].iloc[0] for rows in self.pieces.values()} - {__version__, ""}
+        if others:
+            logger.warning("%s holds results of altercell %s as well", self.folder, ", ".join(sorted(others)))
+
+    def check(self, question: Mapping[str, Any], candidates: Iterable[Candidate]) -> None:
+        """Remember what is asked of whom, or refuse where something else was asked in this folder before.
+
+        Parameters
+        ----------
+        question
+            What :meth:`Task.describe` returned.
+        candidates
+            The models.
+
+        Raises
+        ------
+        DataError
+            The folder holds answers to another question, or of a model with the same name and other settings.
+        """
+        if self.folder is None:
+            return
+        asked = json.loads(_json(question))
+        before = _read_json(self.folder / QUESTION)
+        different = [name for name in {**before, **asked} if before.get(name) != asked.get(name)] if before else []
+        if different:
+            what = ", ".join(f"{name} was {before.get(name)!r}, is {asked.get(name)!r}" for name in different)
+            raise DataError(f"'{self.folder}' holds the answers to another question ({what}); take another folder")
+        models = _read_json(self.folder / MODELS)
+        for candidate in candidates:
+            mine = json.loads(_json(candidate.describe()))
+            if models.setdefault(candidate.name, mine) != mine:
+                raise DataError(
+                    f"'{self.folder}' has results of '{candidate.name}' with other settings; give one of them another "
+                    "name, or take another folder"
+                )
+        _replace(self.folder / QUESTION, _json(question))
+        _replace(self.folder / MODELS, _json(models))
+
+    def add(self, key: Key, rows: pd.DataFrame) -> None:
+        """Add the rows of a piece.
+
+        Parameters
+        ----------
+        key
+            Which piece.
+        rows
+            With all columns of the table.
+        """
+        self.pieces[key] = rows[COLUMNS]
+        if self.folder is not None:
+            _replace(self.folder / PIECES / _file_name(key), rows[COLUMNS].to_csv(index=False))
+
+    def table(self, order: Iterable[Key]) -> pd.DataFrame:
+        """Return the rows of some pieces, as far as they are there.
+
+        Parameters
+        ----------
+        order
+            Which, in their order.
+        """
+        parts = [self.pieces[key] for key in order if key in self.pieces]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a CSV file of rows; columns that an older file lacks are filled in.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+    # A label may read "NA"; only numbers can be missing.
+    missing = {name: [""] for name in NUMBERS}
+    rows = pd.read_csv(path, dtype={"label": str, "split": str, "model": str}, keep_default_na=False, na_values=missing)
+    return complete(rows)
+
+
+def complete(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with all columns of the table, those that are lacking filled in.
+
+    Parameters
+    ----------
+    rows
+        A table, at least ``model``, ``label``, ``seed``, ``metric``, ``value``.
+    """
+    if set(COLUMNS) <= set(rows.columns):
+        return rows[COLUMNS]
+    from altercell.presets import baselines
+
+    kinds = {**{model.name: "baseline" for model in baselines()}, "real against real": "reference"}
+    filled = rows.assign(**{name: rows.get(name, float("nan")) for name in NUMBERS})
+    defaults = {
+        "task": "response",
+        "split": rows["label"],
+        "kind": rows["model"].map(kinds).fillna("model"),
+        **dict.fromkeys(("genes", "better", "version", "error"), ""),
+    }
+    return filled.assign(**{name: value for name, value in defaults.items() if name not in rows})[COLUMNS]
+
+
+def read_results(path: str | Path) -> pd.DataFrame:
+    """Read a table of results, without the rows of models that failed.
+
+    Parameters
+    ----------
+    path
+        A folder that :func:`altercell.benchmark.holdout` wrote to, or a CSV or parquet file.
+    """
+    place = Path(path)
+    if place.is_dir():
+        store = Store(place)
+        return store.table(sorted(store.pieces))
+    rows = complete(pd.read_parquet(place)) if place.suffix == ".parquet" else read_rows(place)
+    return rows[rows["error"] == ""].reset_index(drop=True)
+
+
+def _file_name(key: Key) -> str:
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", f"{key.model}_{key.split}_{key.seed}").strip("-")[:80]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
+    return f"{readable}_{digest}.csv"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, default=str, sort_keys=True) + "\n"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a file in place at once: a process that is killed leaves the old one or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
