@@ -18,7 +18,7 @@ import pandas as pd
 from anndata import AnnData
 
 import altercell as ac
-from altercell.benchmark import Split, make_split
+from altercell.benchmark import Split, one_label
 from altercell.cli._output import file_name
 
 
@@ -49,9 +49,15 @@ def score(split: Split, pred: AnnData, name: str) -> dict[str, float]:
     name
         Start of the columns' names.
     """
-    apart = ac.metrics.evaluate(pred, split.real, split.control, metrics=["mse", "pearson_delta"])["value"]
+    apart = ac.metrics.evaluate(
+        pred, split.questions[0].real, split.questions[0].control, metrics=["mse", "pearson_delta"]
+    )["value"]
     shared = ac.metrics.evaluate(
-        pred, split.real, split.control, truth_control=split.control, metrics=["pearson_delta"]
+        pred,
+        split.questions[0].real,
+        split.questions[0].control,
+        truth_control=split.questions[0].control,
+        metrics=["pearson_delta"],
     )["value"]
     return {
         f"{name}: mse": apart["mse"],
@@ -70,18 +76,18 @@ def compare(model: ac.ScGen, split: Split) -> dict[str, float]:
     split
         The held-out set.
     """
-    x, latent = split.control.X.toarray(), model.get_latent_representation(split.control)
+    x, latent = split.questions[0].control.X.toarray(), model.get_latent_representation(split.questions[0].control)
     unmoved = model.decode(latent)
     row = {"mse of the control mean's reconstruction": float(((unmoved.mean(0) - x.mean(0)) ** 2).mean())}
     for types in ("shared", "all"):
         moved = model.decode(latent + model.get_delta(split.source, split.target, types=types))
-        row |= score(split, cells_with(split.control, moved), f"{types}, decoded")
-        row |= score(split, cells_with(split.control, x + moved - unmoved), f"{types}, residual")
+        row |= score(split, cells_with(split.questions[0].control, moved), f"{types}, decoded")
+        row |= score(split, cells_with(split.questions[0].control, x + moved - unmoved), f"{types}, residual")
     train = split.train.copy()
     ac.MeanShift.setup_anndata(train, batch_key=model.schema.batch_key, labels_key=model.schema.labels_key)
     baseline = ac.MeanShift(train)
     baseline.train()
-    pred = baseline.predict(source=split.source, target=split.target, labels=split.label)
+    pred = baseline.predict(source=split.source, target=split.target, labels=split.questions[0].label)
     return row | score(split, pred, "mean delta")
 
 
@@ -98,7 +104,7 @@ def main() -> None:
     for label in sorted(adata.obs[keys["labels_key"]].unique()):
         folder = given.out / file_name(label) / "model"
         if folder.exists():
-            split = make_split(adata, label, **keys, n_genes=settings["n_genes"])
+            split = one_label(adata, label, **keys, n_genes=settings["n_genes"])
             rows[label] = compare(ac.ScGen.load(folder), split)
     table = pd.DataFrame(rows)
     print(table.assign(mean=table.mean(axis=1)).round(4).to_string())

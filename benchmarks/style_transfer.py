@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 import altercell as ac
-from altercell.benchmark import Split, make_split
+from altercell.benchmark import Split, one_label
 
 KEYS = {"batch_key": "condition", "labels_key": "cell_type"}
 ENDS = {"source": "control", "target": "stimulated"}
@@ -58,8 +58,12 @@ def scored(model: Any, split: Split, name: str, **more: float) -> dict[str, Any]
     **more
         Further columns.
     """
-    pred = model.predict(**ENDS, labels=split.label)
-    return {"model": name, **more, **ac.metrics.evaluate(pred, split.real, split.control, metrics=METRICS)["value"]}
+    pred = model.predict(**ENDS, labels=split.questions[0].label)
+    return {
+        "model": name,
+        **more,
+        **ac.metrics.evaluate(pred, split.questions[0].real, split.questions[0].control, metrics=METRICS)["value"],
+    }
 
 
 def trained(split: Split, batches: str, size: int, lengths: list[int]) -> list[dict[str, Any]]:
@@ -100,7 +104,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     adata = ac.data.normalize(ad.read_h5ad(given.data))
-    split = make_split(adata, given.hold_out, **KEYS, **ENDS, n_genes=given.n_genes)
+    split = one_label(adata, given.hold_out, **KEYS, **ENDS, n_genes=given.n_genes)
     rows = []
     for Baseline in (ac.NoChange, ac.MeanShift, ac.StimulatedMean):
         model = made(Baseline, split)

@@ -65,6 +65,7 @@ def test_names_classes_and_candidates_may_be_mixed() -> None:
     assert [one.name for one in found] == ["scgen", "TrVAE", "mine", *(one.name for one in baselines())]
     assert presets.resolve("no change")[0].model is models.NoChange
     assert [one.name for one in presets.resolve(mine)] == ["mine"]
+    assert presets.resolve(["no change", "baselines", "no change"]) == baselines()
 
 
 def test_what_cannot_be_resolved_is_named() -> None:

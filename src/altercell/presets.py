@@ -135,7 +135,7 @@ def _network(
     return candidate(model, name, train=train, predict=predict, note=note, **arguments)
 
 
-_QUADRATIC = {"smooth_l1_beta": 10.0, "style_weight": 10.0, "generation_weight": 10.0}
+_QUADRATIC: dict[str, Any] = {"smooth_l1_beta": 10.0, "style_weight": 10.0, "generation_weight": 10.0}
 # The published lengths of the trVAE family and of scPerb take hours on a laptop; four times as many updates an epoch as
 # with the papers' batches make the short ones.
 _SHORT = _epochs(50, 128)
@@ -223,7 +223,7 @@ def get(name: str) -> Candidate:
 
 
 def resolve(wanted: Iterable[str | Candidate | type]) -> list[Candidate]:
-    """Return candidates for names of presets, model classes and candidates.
+    """Return candidates for names of presets, model classes and candidates; what is named twice is there once.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def resolve(wanted: Iterable[str | Candidate | type]) -> list[Candidate]:
     Raises
     ------
     DataError
-        Nothing is asked for, or two have one name.
+        Nothing is asked for, or two different ones have one name.
     KeyNotFoundError
         A name is no preset's.
     """
@@ -249,6 +249,7 @@ def resolve(wanted: Iterable[str | Candidate | type]) -> list[Candidate]:
             found.append(candidate(item))
     if not found:
         raise DataError("no model is asked for")
+    found = [model for number, model in enumerate(found) if model not in found[:number]]
     asked = [model.name for model in found]
     twice = {name for name in asked if asked.count(name) > 1}
     if twice:

@@ -27,8 +27,9 @@ def test_better_than_every_baseline_for_sure(judged):
 
 def test_better_by_chance_is_told(judged):
     it = judged(np.r_[BASE[:5] + 8, 19, 19.0])
-    assert (it.standing, it.sure) == ("best", False)
-    assert it.detail.endswith("shift, in 5 of 7; not reliably)")
+    assert (it.standing, it.sure) == ("ahead", False)
+    assert it.claim == "ahead of every baseline on average, but not reliably"
+    assert it.detail.endswith("shift, in 5 of 7)")
 
 
 def test_few_sets_are_never_sure(judged):

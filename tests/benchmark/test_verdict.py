@@ -81,6 +81,14 @@ def test_the_short_answer_says_when_a_baseline_is_the_best(table):
     assert advice(rows, judge(rows))["means"] == "No model beats every baseline. The best is a baseline, shift."
 
 
+def test_the_short_answer_says_when_it_may_be_chance(table_of):
+    values = {"net": np.r_[BASE[:5] + 8, 19, 19.0], "no change": BASE + 20, "shift": BASE + 10}
+    rows = table_of({"mse": values}, kinds=KINDS)
+    assert advice(rows, judge(rows))["means"] == (
+        "net is ahead of every baseline on average, but not reliably (better than the best of them, shift, in 5 of 7)."
+    )
+
+
 def test_the_short_answer_without_baselines(table):
     rows = table()
     rows = rows[rows["kind"] != "baseline"]

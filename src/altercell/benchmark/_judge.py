@@ -24,8 +24,8 @@ class Judgement(NamedTuple):
     Attributes
     ----------
     standing
-        ``"best"``: beats every baseline; ``"some"``; ``"none"``: beats no baseline; ``"floor"``: worse than the
-        simplest one; ``"unknown"``: nothing to compare.
+        ``"best"``: beats every baseline; ``"ahead"``: does so on average, but perhaps by chance; ``"some"``;
+        ``"none"``: beats no baseline; ``"floor"``: worse than the simplest one; ``"unknown"``: nothing to compare.
     sure
         Whether chance is an unlikely explanation of the claim (p below 0.05 in each comparison).
     claim, detail
@@ -148,7 +148,12 @@ def _outcome(frame: pd.DataFrame, model: str, metrics: Sequence[str]) -> _Outcom
         word = "better"
     elif (rows["gain"] <= 0).all() and (rows["gain"] < 0).any():
         word = "worse"
-    return _Outcome(word, bool((rows["p"] < ALPHA).all()), int(rows["n_pairs"].min()), int(rows["times_better"].min()))
+    return _Outcome(
+        word,
+        bool((rows.loc[rows["gain"] != 0, "p"] < ALPHA).all()),
+        int(rows["n_pairs"].min()),
+        int(rows["times_better"].min()),
+    )
 
 
 def _judgement(against: Mapping[str, _Outcome], floor: str) -> Judgement:
@@ -161,9 +166,10 @@ def _judgement(against: Mapping[str, _Outcome], floor: str) -> Judgement:
     sure = bool(beaten) and all(against[name].sure for name in beaten)
     if not others:
         closest = beaten[0]
-        doubt = "" if sure or n < pairs_needed() else "; not reliably"
-        often = f" (better than the best of them, {closest}, in {against[closest].times_better} of {n}{doubt})"
-        return Judgement("best", sure, "beats every baseline", often, n)
+        often = f" (better than the best of them, {closest}, in {against[closest].times_better} of {n})"
+        if sure or n < pairs_needed():
+            return Judgement("best", sure, "beats every baseline", often, n)
+        return Judgement("ahead", False, "ahead of every baseline on average, but not reliably", often, n)
     if floor in against and against[floor].word == "worse":
         every = all(outcome.word == "worse" for outcome in against.values())
         claim = "worse than every baseline" if every and len(against) > 1 else f"worse than {floor}"

@@ -13,7 +13,7 @@ from altercell.benchmark._compare import ALPHA, ranks
 from altercell.benchmark._judge import Judgement
 from altercell.benchmark._summary import SPREADS, models_of, summary
 
-MARKS = {"best": "✔", "some": "◐", "none": "○", "floor": "✘", "unknown": "–"}
+MARKS = {"best": "✔", "ahead": "◐", "some": "◐", "none": "○", "floor": "✘", "unknown": "–"}
 ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0"}
 
 

@@ -177,7 +177,7 @@ def labels_to_hold_out(
     counts = pd.crosstab(labels, conditions)
     sizes = counts[[source, target]].min(axis=1).to_dict()
     if wanted == "each":
-        enough = [(name,) for name, size in sizes.items() if size >= min_cells]
+        enough: list[tuple[str, ...]] = [(str(name),) for name, size in sizes.items() if size >= min_cells]
         if not enough:
             raise GroupError(f"no label has {min_cells} cells in both conditions")
         return enough

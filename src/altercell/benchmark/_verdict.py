@@ -72,6 +72,8 @@ def advice(
         elif best:
             also = f", and so {'does' if len(best) == 2 else 'do'} {named(best[1:])}" if len(best) > 1 else ""
             answer[group] = f"{best[0]} beats every baseline{by_model[best[0]].detail}{also}."
+        elif ahead := [name for name in order if name in by_model and by_model[name].standing == "ahead"]:
+            answer[group] = f"{ahead[0]} is {by_model[ahead[0]].claim}{by_model[ahead[0]].detail}."
         elif kinds[order[0]] == "baseline":
             answer[group] = f"No model beats every baseline. The best is a baseline, {order[0]}."
         else:
