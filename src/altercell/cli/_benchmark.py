@@ -170,7 +170,6 @@ def _report(
         "genes": f"{adata.n_vars:,}",
         "conditions": ", ".join(_sizes(adata, settings.batch_key)),
         "cell types": ", ".join(_sizes(adata, settings.labels_key)),
-        "held out": ", ".join(dict.fromkeys(table["split"])),
     }
     shown = {name: value for name, value in asdict(settings).items() if value not in (None, [], ())}
     notes = {f"model {model.name}": model.note for model in candidates if model.note}
