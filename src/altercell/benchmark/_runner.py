@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import tempfile
@@ -251,6 +252,9 @@ def run_piece(
                     on_piece(Piece(candidate, key.seed, data, answer, measure.seconds, measure.peak_memory_mb))
             finally:
                 task.release(answer)
+                del answer
+                if not candidate.baseline:
+                    gc.collect()  # a trained network and its trainer refer to each other
     except Exception as error:  # noqa: BLE001 - one model of many must not end the run
         logger.warning("%s failed: %s", key, error)
         return _failed(task, candidate, key, error, measure)
