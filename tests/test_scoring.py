@@ -24,9 +24,10 @@ def test_an_unknown_direction_is_refused():
         losses(pd.DataFrame({"better": ["half"], "value": [1.0]}))
 
 
-def test_a_unit_is_the_split_and_the_label_where_they_differ():
+def test_a_unit_is_the_split_or_the_label_of_older_tables():
     table = pd.DataFrame({"split": ["B", "drug", "whole"], "label": ["B", "T", ""]})
-    assert list(units(table)) == ["B", "drug: T", "whole"]
+    assert list(units(table)) == ["B", "drug", "whole"]
+    assert list(units(table.drop(columns="split"))) == ["B", "T", ""]
     assert list(units(table[["label"]])) == ["B", "T", ""]
 
 
@@ -42,7 +43,11 @@ def test_seeds_of_one_unit_are_averaged():
 def test_units_that_all_models_share():
     table = rows(("a", "x", "x", 0, 1.0), ("a", "y", "y", 0, 5.0), ("b", "x", "x", 0, 7.0))
     assert common_units(table) == ["x"]
-    assert common_units(table[1:]) == ["y", "x"]
+    assert common_units(table[1:]) == []
+    holes = rows(
+        ("a", "x", "x", 0, 1.0), ("a", "y", "y", 0, float("nan")), ("b", "x", "x", 0, 7.0), ("b", "y", "y", 0, 2.0)
+    )
+    assert common_units(holes) == ["x"]
 
 
 def test_the_way_from_floor_to_ceiling():

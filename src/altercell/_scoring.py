@@ -36,16 +36,17 @@ def losses(table: pd.DataFrame) -> pd.Series:
 
 
 def units(table: pd.DataFrame) -> pd.Series:
-    """Return what each row is about, in words: the split, and the label where a split holds several.
+    """Return the held-out set that each row is about: its split, or its label in a table without splits.
+
+    The labels of one split are scores of one trained model, so that they are one unit and not several.
 
     Parameters
     ----------
     table
         With the column ``label``, and perhaps ``split``.
     """
-    label = table["label"].astype(object).fillna("").astype(str)
-    split = table["split"].astype(object).fillna("").astype(str) if "split" in table else label
-    return split.where((label == "") | (label == split), split + ": " + label).rename("unit")
+    column = table["split"] if "split" in table else table["label"]
+    return column.astype(object).fillna("").astype(str).rename("unit")
 
 
 def by_unit(table: pd.DataFrame) -> pd.DataFrame:
@@ -67,16 +68,16 @@ def by_unit(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def common_units(table: pd.DataFrame) -> list[str]:
-    """Return the units on which every model of the table has rows; all of them where there is none such.
+    """Return the units on which every model of the table has a number by every metric that it has anywhere.
 
     Parameters
     ----------
     table
         Rows of scores.
     """
-    names = units(table)
-    models = table["model"].groupby(names, sort=False).nunique()
-    return list(models.index[models == table["model"].nunique()]) or list(models.index)
+    keyed = table.assign(unit=units(table)).dropna(subset="value")
+    there = keyed.groupby(["model", "metric", "unit"], sort=False, observed=True).size().unstack("unit", sort=False)
+    return [str(name) for name in there.columns[there.notna().all(axis=0)]]
 
 
 def way(losses: pd.Series, floor: str, ceiling: str) -> pd.Series:

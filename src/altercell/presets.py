@@ -49,8 +49,7 @@ class Candidate:
         return {
             "model": f"{self.model.__module__}.{self.model.__qualname__}",
             **{name: dict(getattr(self, name)) for name in ("arguments", "predict")},
-            # What shows progress is no setting.
-            "train": {name: value for name, value in self.train.items() if name != "enable_progress_bar"},
+            "train": dict(self.train),
             "counts": self.counts,
         }
 
@@ -106,18 +105,32 @@ def candidate(
 _BASELINES = {
     "no change": ("NoChange", "the source cells as they are"),
     "control + mean delta": ("MeanShift", "plus the mean difference of the other types"),
-    "control + PCA delta": ("PCAShift", "the same in 50 principal components"),
+    "control + PCA delta": ("PCAShift", "the same in 100 principal components"),
     "control + ridge delta": ("RidgeShift", "plus a difference that depends on the type's control profile"),
     "mean of stimulated": ("StimulatedMean", "the mean target cell of the other types"),
     "random stimulated cells": ("RandomStimulated", "target cells of other types"),
 }
 
 
-def baselines() -> list[Candidate]:
-    """Return the baselines for response, in the order of the tables."""
-    return [
+#: The baseline of held-out donors: there, the type that is asked for has been measured under both conditions.
+OWN_DELTA = "control + own delta"
+
+
+def baselines(*, own_type: bool = False) -> list[Candidate]:
+    """Return the baselines for response, in the order of the tables.
+
+    Parameters
+    ----------
+    own_type
+        Whether to add the difference of the asked type itself, which training has seen where donors are held out.
+    """
+    found = [
         Candidate(name, getattr(models, model), baseline=True, note=note) for name, (model, note) in _BASELINES.items()
     ]
+    own = Candidate(
+        OWN_DELTA, models.MeanShift, {"own_type": True}, baseline=True, note="plus the mean difference of the same type"
+    )
+    return [*found, own] if own_type else found
 
 
 def _epochs(number: int, batch_size: int, **options: Any) -> dict[str, Any]:
@@ -175,7 +188,7 @@ _PRESETS: tuple[Callable[[], Candidate], ...] = (
         pairing="transport",
         **_QUADRATIC,
     ),
-    lambda: _network("style-transfer", models.StyleTransferGAN, "trVAE's Table 7: 1,000 full batches", {}),
+    lambda: _network("style-transfer", models.StyleTransferGAN, "trVAE's Table 7, in batches of 256", {}),
     lambda: _network(
         "scvi",
         models.SCVI,
@@ -216,9 +229,10 @@ def get(name: str) -> Candidate:
     """
     known = {preset.name: preset for preset in available()}
     if name not in known:
-        near = difflib.get_close_matches(name.lower(), list(known), n=1)
+        there = [*known, "baselines"]
+        near = difflib.get_close_matches(name.lower(), there, n=1)
         meant = f"did you mean '{near[0]}'? " if near else ""
-        raise KeyNotFoundError(f"there is no preset '{name}'; {meant}there are {listing(known, limit=len(known))}")
+        raise KeyNotFoundError(f"there is no preset '{name}'; {meant}there are {listing(there, limit=len(there))}")
     return known[name]
 
 

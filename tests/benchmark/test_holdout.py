@@ -10,9 +10,16 @@ from anndata import AnnData
 import altercell as ac
 from altercell import models
 from altercell.benchmark import CEILING, Candidate, candidate, holdout, one_label
-from altercell.errors import DataError, GroupError
+from altercell.errors import DataError, GroupError, KeyNotFoundError
 
-QUICK = {"n_cells": 40, "n_trees": 10, "metrics": ["mse", "pearson_delta"], "progress": False, "subsamples": 5}
+QUICK = {
+    "add_baselines": False,
+    "n_cells": 40,
+    "n_trees": 10,
+    "metrics": ["mse", "pearson_delta"],
+    "progress": False,
+    "subsamples": 5,
+}
 TINY = {"n_hidden": 8, "n_latent": 3}
 
 
@@ -91,13 +98,27 @@ def test_donors_are_held_out_with_all_their_cells(keys: dict[str, Any], quick: l
     assert mse["control + mean delta"] < mse["no change"]
 
 
-def test_validation_cells_stop_the_training_and_nothing_else(
-    small_cells: AnnData, keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_baselines_are_added_and_know_the_type_where_donors_are_held_out(keys: dict[str, Any]) -> None:
+    # Every type answers in its own way, so that the others' mean difference says little.
+    own = {"specific_share": 1.0, "response_share": 0.3, "response_size": 2.0, "library_size": 3_000.0}
+    cells = ac.data.normalize(
+        ac.datasets.simulate_response(n_cells=900, n_genes=60, n_types=3, n_batches=3, seed=1, **own)
+    )
+    options = {**QUICK, "add_baselines": True, "metrics": ["mse"]}
+    table = holdout(cells, "no change", **keys, group_key="batch", min_cells=10, n_genes=None, **options)
+    names = {one.name for one in ac.benchmark.baselines(own_type=True)}
+    assert set(table["model"]) == {*names, CEILING}
+    mse = table.groupby("model")["value"].mean()
+    assert mse[ac.presets.OWN_DELTA] < 0.5 * mse.drop([ac.presets.OWN_DELTA, CEILING]).min()
+    types = holdout(cells, "no change", **keys, hold_out="type_0", n_genes=None, **options)
+    assert set(types["model"]) == {*(one.name for one in ac.benchmark.baselines()), CEILING}
+
+
+def test_validation_cells_stop_the_training(small_cells: AnnData, keys: dict[str, Any]) -> None:
     cells = small_cells.copy()
     rng = np.random.default_rng(0)
     cells.obs["part"] = rng.choice(["train", "validation", "test"], cells.n_obs, p=[0.6, 0.1, 0.3])
-    seen: dict[str, set[str]] = {}
+    seen: dict[str, Any] = {}
 
     class Watched(models.ScGen):
         def train(self, *args: Any, **kwargs: Any) -> None:
@@ -105,17 +126,28 @@ def test_validation_cells_stop_the_training_and_nothing_else(
             parts = self.adata.obs["part"].to_numpy()
             seen["train"], seen["validation"] = set(parts[self.train_indices_]), set(parts[self.validation_indices_])
 
-    class WatchedShift(models.MeanShift):
-        def train(self, *args: Any, **kwargs: Any) -> None:
-            super().train(*args, **kwargs)
-            seen["baseline"] = set(self.adata.obs["part"])
-
-    asked = [candidate(Watched, train={"max_epochs": 2}, **TINY), Candidate("shift", WatchedShift)]
+    asked = [candidate(Watched, train={"max_epochs": 2}, **TINY)]
     table = holdout(cells, asked, **keys, split_key="part", min_cells=5, n_genes=None, **QUICK)
     assert (table["error"] == "").all()
-    assert seen == {"train": {"train"}, "validation": {"validation"}, "baseline": {"train"}}
-    with pytest.raises(DataError, match="leave out group_key= and hold_out="):
-        holdout(cells, asked, **keys, split_key="part", hold_out="type_0", **QUICK)
+    assert seen == {"train": {"train"}, "validation": {"validation"}}
+    # What test cells hold reaches nothing but the scores.
+    blank = cells.copy()
+    answers = []
+    for data in (cells, blank):
+        test = np.asarray((data.obs["part"] == "test") & (data.obs["condition"] == "stimulated"))
+        if data is blank:
+            data.X = data.X.toarray()
+            data.X[test] = rng.exponential(2.0, data.X[test].shape)
+        holdout(
+            data, asked, **keys, split_key="part", min_cells=5, n_genes=20, **QUICK,
+            on_piece=lambda piece: answers.append(piece.answer.cells[0].to_df()),
+        )  # fmt: skip
+    pd.testing.assert_frame_equal(*answers)
+    for more in ({"hold_out": "type_0"}, {"group_key": "batch"}):
+        with pytest.raises(DataError, match="leave out group_key= and hold_out="):
+            holdout(cells, asked, **keys, split_key="part", **more, **QUICK)
+    with pytest.raises(DataError, match="hide='all' is about types"):
+        holdout(cells, asked, **keys, split_key="part", hide="all", **QUICK)
 
 
 def test_the_calls_training_arguments_stand_above_those_of_candidates(
@@ -177,8 +209,43 @@ def test_scvi_is_scored_in_log_space(keys: dict[str, Any], quick: list[Candidate
     assert scores.loc["pearson_delta", "drawn"] > 0.3
 
 
-def test_what_is_held_out_twice_is_refused(small_cells: AnnData, keys: dict[str, Any]) -> None:
-    with pytest.raises(GroupError, match="'type_0' is held out twice"):
-        holdout(small_cells, ["no change"], **keys, hold_out=["type_0", "type_0"], **QUICK)
-    with pytest.raises(DataError, match="hide='some'"):
-        holdout(small_cells, ["no change"], **keys, hide="some", **QUICK)  # type: ignore[arg-type]
+def test_numbers_are_groups_as_text_is(small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate]) -> None:
+    cells = small_cells.copy()
+    cells.obs["cell_type"] = cells.obs["cell_type"].cat.codes.to_numpy()
+    cells.obs["condition"] = (cells.obs["condition"] == "stimulated").astype(int).to_numpy()
+    before = cells.obs.copy()
+    numbers = {**keys, "source": 0, "target": 1}
+    found = holdout(cells, quick, **numbers, hold_out=np.array([1, 2]), seeds=np.arange(2), n_genes=None, **QUICK)
+    wanted = holdout(small_cells, quick, **keys, hold_out=["type_1", "type_2"], seeds=2, n_genes=None, **QUICK)
+    np.testing.assert_allclose(found["value"], wanted["value"])
+    assert (found["error"] == "").all()
+    pd.testing.assert_frame_equal(cells.obs, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"hold_out": ["type_0", "type_0"]}, GroupError, "'type_0' is held out twice"),
+        ({"hide": "some"}, DataError, "hide='some'"),
+        ({"seeds": [0, 0]}, DataError, "seeds='0', '0' must be"),
+        ({"seeds": 0}, DataError, "seeds=0 must be"),
+        ({"target": []}, GroupError, "target=.. must be a condition"),
+        ({"n_tree": 5}, TypeError, "no argument 'n_tree'; the scores take 'metrics', 'n_cells'"),
+        ({"truth_control": None}, TypeError, "no argument 'truth_control'"),
+        ({"metrics": ["mes"]}, KeyNotFoundError, "no such metric: 'mes'"),
+        ({"models": [Candidate("real against real", models.NoChange)]}, DataError, "the name of a reference row"),
+    ],
+)
+def test_a_wrong_question_is_refused_before_anything_runs(
+    small_cells: AnnData, keys: dict[str, Any], change: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    asked = {"models": ["no change"], **keys, **QUICK, **change}
+    with pytest.raises(error, match=text):
+        holdout(small_cells, **asked, on_step=lambda step: pytest.fail(step))
+
+
+def test_cells_of_one_name_are_refused(small_cells: AnnData, keys: dict[str, Any]) -> None:
+    cells = small_cells.copy()
+    cells.obs_names = ["cell"] * cells.n_obs
+    with pytest.raises(DataError, match="names of cells are not unique"):
+        holdout(cells, ["no change"], **keys, **QUICK)

@@ -182,7 +182,7 @@ def test_what_a_model_cannot_do_is_said(batched_cells: AnnData, task: Integratio
         ({"batch_key": "donor"}, KeyNotFoundError, "batch_key='donor' is not a column"),
         ({"labels_key": "same"}, GroupError, "one value of obs.'same'. .labels_key."),
         ({"models": ["combat"]}, KeyNotFoundError, "there is no preset 'combat'"),
-        ({"models": ["no correction", "no correction"]}, DataError, "two models have the name 'no correction'"),
+        ({"models": ["cvae", Candidate("cvae", ac.TrVAE)]}, DataError, "two models have the name 'cvae'"),
     ],
 )
 def test_a_wrong_question_is_refused_before_anything_runs(

@@ -1,6 +1,7 @@
 """The runner: failures, going on, workers, another kind of task."""
 
 import importlib
+import os
 import signal
 import subprocess
 import sys
@@ -14,12 +15,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from lightning.pytorch import Callback
 
 from altercell import models
 from altercell.benchmark import CEILING, Candidate, Task, WorkerError, candidate, holdout, run
 from altercell.errors import DataError, GroupError
 
-QUICK = {"n_cells": 40, "n_trees": 10, "metrics": ["mse", "pearson_delta"], "progress": False, "subsamples": 0}
+QUICK = {
+    "add_baselines": False,
+    "n_cells": 40,
+    "n_trees": 10,
+    "metrics": ["mse", "pearson_delta"],
+    "progress": False,
+    "subsamples": 0,
+}
 #: What a table is compared by: how long a piece takes is another each time.
 MEASURED = ["seconds", "score_seconds", "peak_memory_mb"]
 
@@ -112,7 +121,7 @@ def test_workers_give_the_same_table(
     with spawned(2) as executor:
         there = holdout(small_cells, [tiny, *quick], **asked, executor=executor, path=tmp_path)
     pd.testing.assert_frame_equal(plain(there), plain(here))
-    assert not (tmp_path / "data.h5ad").exists()
+    assert not list(tmp_path.glob("*.h5ad"))
 
 
 @pytest.mark.heavy
@@ -176,8 +185,78 @@ cells = ac.data.normalize(ac.datasets.simulate_response(n_cells=360, n_genes=60,
 tiny = candidate(models.ScGen, train={"max_epochs": 2}, n_hidden=8, n_latent=3)
 holdout(cells, [tiny, *baselines()[:2]], batch_key="condition", labels_key="cell_type", source="control",
         target="stimulated", n_genes=40, n_cells=40, n_trees=10, metrics=["mse", "pearson_delta"], subsamples=0,
-        seeds=2, path=sys.argv[1], threads=1, on_step=lambda step: print(step, flush=True))
+        seeds=2, path=sys.argv[1], threads=1, add_baselines=False, on_step=lambda step: print(step, flush=True))
 """
+
+
+def test_an_interrupt_ends_the_run_and_keeps_no_half_trained_model(
+    small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate], tmp_path: Path
+) -> None:
+    class Interrupt(Callback):
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            if trainer.current_epoch == 2:
+                raise KeyboardInterrupt
+
+    tiny = candidate(models.ScGen, train={"max_epochs": 4, "early_stopping": False}, n_hidden=8, n_latent=3)
+    asked = {**keys, "hold_out": ["type_0"], "n_genes": None, "path": tmp_path, **QUICK}
+    with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="training was interrupted"):
+        holdout(small_cells, [quick[0], tiny, quick[1]], **asked, train={"callbacks": [Interrupt()]})
+    made = {name.split("-type")[0] for name in os.listdir(tmp_path / "pieces")}
+    assert made == {"real-against-real", "no-change"}
+    epochs: list[int] = []
+    holdout(
+        small_cells, [quick[0], tiny, quick[1]], **asked,
+        on_piece=lambda piece: epochs.append(len(piece.answer.model.history["train_loss"]))
+        if piece.candidate is tiny
+        else None,
+    )  # fmt: skip
+    assert epochs == [4]
+
+
+def test_another_target_under_the_same_split_is_refused(
+    small_cells: AnnData, keys: dict[str, Any], quick: list[Candidate], tmp_path: Path
+) -> None:
+    cells = small_cells.copy()
+    conditions = cells.obs["condition"].astype(str).to_numpy(copy=True)
+    conditions[np.flatnonzero(conditions == "stimulated")[::2]] = "other"
+    cells.obs["condition"] = conditions
+    asked = {**keys, "n_genes": None, "path": tmp_path, **QUICK}
+    holdout(cells, quick[:1], **asked, hold_out="type_0", hide="all")
+    holdout(cells, quick[:1], **asked, hold_out=["type_0", "type_1"], hide="all")
+    for change in ({"target": "other", "hide": "all"}, {"hide": "target"}):
+        with pytest.raises(DataError, match="results of 'type_0' with other settings"):
+            holdout(cells, quick[:1], **{**asked, **change}, hold_out="type_0")
+    changed = cells.copy()
+    changed.layers["counts"] = changed.layers["counts"] * 2
+    with pytest.raises(DataError, match="another question .data was"):
+        holdout(changed, quick[:1], **asked, hold_out="type_0", hide="all")
+
+
+def test_a_split_that_cannot_be_made_and_a_callers_error(sums: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(self: Task, split: str) -> np.ndarray:
+        if split == "a":
+            raise ValueError("no such part")
+        return np.ones(3)
+
+    monkeypatch.setattr(type(sums), "prepare", prepare)
+    table = run(sums, [Candidate("none", object)], [0], progress=False)
+    assert table["error"].tolist() == ["ValueError: no such part", ""]
+
+    def broken(piece: Any) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        run(sums, [Candidate("none", object)], [0], progress=False, on_piece=broken)
+
+
+def test_models_that_fail_leave_nothing_behind(small_cells: AnnData, keys: dict[str, Any]) -> None:
+    from scvi.model.base import BaseModelClass
+
+    before = len(BaseModelClass._setup_adata_manager_store), len(BaseModelClass._per_instance_manager_store)
+    bad = candidate(models.ScGen, train={"max_epochs": -1}, n_hidden=8, n_latent=3)
+    table = holdout(small_cells, [bad], **keys, hold_out="type_0", n_genes=None, **QUICK)
+    assert "max_epochs=-1 must be at least 1" in table["error"].iloc[-1]
+    assert len(BaseModelClass._per_instance_manager_store) == before[1]
 
 
 @pytest.mark.heavy

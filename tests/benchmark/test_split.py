@@ -133,6 +133,10 @@ def test_types_of_a_donor_with_too_few_cells_are_not_asked_for(many: AnnData, na
     few = many[np.setdiff1d(np.arange(many.n_obs), rare)].copy()
     first = next(groups_held_out(few, names, ["stimulated"], "batch", "each", 4))
     assert first.labels == ("type_1", "type_2")
+    with pytest.raises(
+        GroupError, match="'batch_0' of obs\\['batch'\\] has no label with 90 cells .min_cells=. in both"
+    ):
+        list(groups_held_out(few, names, ["stimulated"], "batch", ["batch_0", "batch_1"], 90))
     with pytest.raises(GroupError, match="no group of obs\\['batch'\\] has a label with 5000 cells"):
         list(groups_held_out(few, names, ["stimulated"], "batch", "each", 5_000))
     with pytest.raises(GroupError, match="'nobody' is not in obs\\['batch'\\].*'batch_0'"):
@@ -148,10 +152,11 @@ def test_the_users_own_split_is_kept(many: AnnData, seed: int, validation: bool)
     cells.obs["part"] = pd.Categorical(np.random.default_rng(seed).choice(parts, many.n_obs), categories=parts)
     (held_out,) = column_held_out(cells, names, ["stimulated"], "part", 5)
     split = make_split(cells, held_out, names, None)
-    assert groups(split.train, "part") == {("train",)}
+    assert groups(split.train, "part") == {(part,) for part in parts if part != "test"}
     assert (split.validation is not None) == validation
     if split.validation is not None:
-        assert groups(split.validation, "part") == {("validation",)}
+        marked = split.train.obs["part"].to_numpy() == "validation"
+        np.testing.assert_array_equal(split.validation, np.flatnonzero(marked))
     for asked in split.questions:
         assert groups(asked.real, "part", "condition", "cell_type") == {("test", "stimulated", asked.label)}
         assert groups(asked.control, "part", "condition") == {("test", "control")}
@@ -191,5 +196,5 @@ def test_nothing_left_to_train_on_is_refused(many: AnnData, names: Keys) -> None
     held_out = HeldOut("all", "stimulated", ("type_0",), groups=("batch", ("batch_0", "batch_1", "batch_2", "batch_3")))
     with pytest.raises(GroupError, match="'all': all cells would be held out"):
         make_split(many, held_out, names)
-    with pytest.raises(GroupError, match="'type_0' has no cell of condition 'control' to start from"):
+    with pytest.raises(GroupError, match="'type_0' has fewer than 2 cells of condition 'control' to start from"):
         make_split(many, replace(held_out, groups=None, hidden=("control", "stimulated")), names)

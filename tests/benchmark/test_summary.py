@@ -36,7 +36,7 @@ def test_the_ceiling_stands_last(table: pd.DataFrame) -> None:
 
 
 def test_verdict_counts_the_held_out_sets(table: pd.DataFrame) -> None:
-    assert verdict(table, "a", "b") == "a does not beat b on mse (2.5 against 2; better in 1 of 4 held-out sets)"
+    assert verdict(table, "a", "b") == "a does not beat b on mse (2.5 against 2; better in 1 of 2 held-out sets)"
     assert verdict(table, "b", "a").startswith("b beats a on mse")
     assert "not both scored" in verdict(table, "a", "c")
 
@@ -64,17 +64,20 @@ def test_the_spreads_are_named_and_independent(table: pd.DataFrame) -> None:
         summary(table, spreads=["days"])
 
 
-def test_one_label_in_two_splits_is_two_units(table: pd.DataFrame) -> None:
+def test_a_split_is_one_held_out_set_whatever_labels_it_has(table: pd.DataFrame) -> None:
     two = pd.concat([table.assign(split="drug 1"), table.assign(split="drug 2", value=table["value"] + 1)])
     assert summary(two).loc["a", ("mse", "mean")] == pytest.approx(3.0)
-    assert verdict(two, "a", "b").endswith("better in 2 of 8 held-out sets)")
+    # The labels of one split are scores of one training.
+    assert verdict(two, "a", "b").endswith("better in 0 of 2 held-out sets)")
 
 
 def test_sets_on_which_a_model_failed_are_left_out_for_all(table: pd.DataFrame) -> None:
     less = table[(table["model"] != "b") | (table["label"] != "y")]
     assert summary(less).loc["a", ("mse", "mean")] == pytest.approx(1.5)
+    apart = less[(less["model"] != "a") | (less["label"] != "x")]
+    assert summary(apart).isna().all(axis=None)
 
 
 def test_the_nearer_to_zero_is_the_better(table: pd.DataFrame) -> None:
     zero = table.assign(better="zero", value=table["value"].where(table["model"] != "a", -table["value"]))
-    assert verdict(zero, "b", "a") == "b beats a on mse (2 against -2.5; better in 2 of 4 held-out sets)"
+    assert verdict(zero, "b", "a") == "b beats a on mse (2 against -2.5; better in 1 of 2 held-out sets)"

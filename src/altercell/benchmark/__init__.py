@@ -9,7 +9,7 @@ from altercell.benchmark._report import report
 from altercell.benchmark._response import CEILING, Prediction, ResponseTask
 from altercell.benchmark._runner import Piece, WorkerError, run
 from altercell.benchmark._split import HeldOut, Keys, Question, Split, labels_to_hold_out, make_split, one_label
-from altercell.benchmark._store import complete, read_results
+from altercell.benchmark._store import RESULTS, complete, read_results
 from altercell.benchmark._summary import HEADLINE, in_words, summary, verdict
 from altercell.benchmark._task import Task
 from altercell.benchmark._tuning import hold_out_inner
@@ -19,6 +19,7 @@ from altercell.presets import Candidate, baselines, candidate
 __all__ = [
     "CEILING",
     "HEADLINE",
+    "RESULTS",
     "Candidate",
     "HeldOut",
     "IntegrationTask",

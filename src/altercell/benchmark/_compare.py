@@ -15,6 +15,8 @@ from altercell.errors import KeyNotFoundError, listing
 
 #: Below this a difference is called sure.
 ALPHA = 0.05
+#: Relative differences below this are those of arithmetic in single precision.
+ROUNDING = 1e-6
 COLUMNS = ["n_pairs", "times_better", "times_equal", "gain", "p", "p_least"]
 
 
@@ -53,6 +55,8 @@ def compare(table: pd.DataFrame, baseline: str, metrics: Sequence[str] | None = 
     rows = {}
     for model in losses.columns.drop(baseline):
         gains = (losses[baseline] - losses[model]).dropna()
+        size = losses[[baseline, model]].abs().max(axis=1)[gains.index]
+        gains = gains.where(gains.abs() > ROUNDING * size, 0.0)
         for metric in dict.fromkeys(gains.index.get_level_values("metric")):
             rows[model, metric] = _pairs(gains[metric].to_numpy())
     index = pd.MultiIndex.from_tuples(list(rows), names=["model", "metric"]) if rows else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
+from altercell import metrics
 from altercell.benchmark._response import ResponseTask
 from altercell.benchmark._runner import Piece, run
 from altercell.benchmark._split import (
@@ -17,27 +19,31 @@ from altercell.benchmark._split import (
     Hide,
     Keys,
     Wanted,
+    as_names,
     as_targets,
     column_held_out,
     groups_held_out,
     types_held_out,
 )
-from altercell.errors import DataError, GroupError, check_choice, listing
-from altercell.presets import Candidate, resolve
+from altercell.benchmark._task import as_seeds
+from altercell.data import check_column, get_space
+from altercell.errors import DataError, GroupError, KeyNotFoundError, check_choice, listing
+from altercell.presets import Candidate, baselines, resolve
 
 
 def holdout(
     adata: AnnData,
-    models: Sequence[str | Candidate | type] = ("scgen", "baselines"),
+    models: str | Candidate | type | Sequence[str | Candidate | type] = "scgen",
     *,
     batch_key: str,
     labels_key: str,
-    source: str,
-    target: str | Iterable[str],
+    source: object,
+    target: object | Iterable[object],
     hold_out: Wanted = "each",
     hide: Hide = "target",
     group_key: str | None = None,
     split_key: str | None = None,
+    add_baselines: bool = True,
     seeds: int | Iterable[int] = 1,
     n_genes: int | None = 2_000,
     min_cells: int = 20,
@@ -55,24 +61,28 @@ def holdout(
     """Hold cells out, predict them with every model, and score the predictions.
 
     Nothing of the held-out cells is seen: not by the choice of genes, not by the training, not by the delta. The table
-    always has the row ``"real against real"``: one half of the held-out cells scored against the other, the ceiling.
+    has the baselines beside the models, and the row ``"real against real"``: one half of the held-out cells scored
+    against the other, the ceiling.
 
     What is held out is one of
 
     * each cell type in turn under the asked condition (``hold_out="each"``), or the types that `hold_out` names, in
       turn; a name that is a list of names holds these out at once, and each of them is scored;
     * each group of the column `group_key` in turn, such as a donor, with all its cells: its cells of `source` are given
-      to the trained model, which has never seen that donor;
-    * the cells that the column `split_key` calls ``"test"``. Those that it calls ``"validation"`` stop the training of
-      models that learn by steps, and other models do not see them.
+      to the trained model, which has never seen that donor. A type of the donor with too few cells is not asked for;
+    * the cells that the column `split_key` calls ``"test"``. Those that it calls ``"validation"`` are training cells,
+      by whose loss models that stop early stop.
+
+    In the last two, the type that is asked for has been measured under both conditions, in other cells. There is then
+    one more baseline, ``"control + own delta"``: the difference of that type itself.
 
     Parameters
     ----------
     adata
         All cells, log data (see :func:`altercell.data.normalize`, which also keeps the counts for count models).
     models
-        What to compare: names of presets (:func:`altercell.presets.names`; ``"baselines"`` for all of them), model
-        classes, and :class:`Candidate` for any class with any arguments.
+        What to compare: names of presets (:func:`altercell.presets.names`), model classes, :class:`Candidate` for
+        any class with any arguments.
     batch_key, labels_key
         Columns of the conditions and of the labels.
     source, target
@@ -84,6 +94,8 @@ def holdout(
         under every condition but `source` (trVAE's protocol).
     group_key, split_key
         Column of groups such as donors; column of the user's own split.
+    add_baselines
+        Whether all baselines are added to `models`. A score without them says nothing.
     seeds
         How many seeds (0, 1, ...), or which.
     n_genes
@@ -129,22 +141,33 @@ def holdout(
     GroupError
         A condition, a label or a group is unknown or has too few cells.
     DataError
-        `path` holds the answers to another question, two models have one name, or arguments exclude each other.
+        `path` holds the answers to another question, two models or two cells have one name, or arguments exclude each
+        other.
+    TypeError
+        :func:`altercell.metrics.evaluate` has no such argument.
 
     Examples
     --------
     >>> import altercell as ac
     >>> adata = ac.data.normalize(ac.datasets.simulate_response(n_cells=300, n_genes=100, seed=0))
     >>> table = holdout(
-    ...     adata, ["baselines"], batch_key="condition", labels_key="cell_type", source="control", target="stimulated",
-    ...     hold_out=["type_1"], n_cells=40, n_trees=20, progress=False,
+    ...     adata, "no change", batch_key="condition", labels_key="cell_type", source="control", target="stimulated",
+    ...     hold_out="type_1", n_cells=40, n_trees=20, progress=False,
     ... )
     >>> table[table["metric"] == "mse"].set_index("model")["value"].idxmin()
     'real against real'
     """
-    candidates = resolve(models)
+    seen = group_key is not None or split_key is not None
+    candidates = resolve([*as_names(models), *(baselines(own_type=seen) if add_baselines else [])])
     check_choice("hide", hide, ("target", "all"))
-    keys, targets = Keys(batch_key, labels_key, source), as_targets(target)
+    _check_scores(evaluate)
+    numbers, targets = as_seeds(seeds), as_targets(target)
+    keys = Keys(batch_key, labels_key, str(source))
+    if get_space(adata) == "counts":
+        raise DataError(
+            "X holds counts; give log data: ac.data.normalize(adata) also keeps the counts for count models"
+        )
+    adata = _with_text(adata, batch_key=batch_key, labels_key=labels_key, group_key=group_key, split_key=split_key)
     keys.check(adata, targets)
     asked = _what_is_held_out(adata, keys, targets, hold_out, hide, group_key, split_key, min_cells)
     task = ResponseTask(
@@ -159,7 +182,7 @@ def holdout(
     return run(
         task,
         candidates,
-        list(range(seeds)) if isinstance(seeds, int) else list(seeds),
+        numbers,
         path=path,
         executor=executor,
         threads=threads,
@@ -168,6 +191,35 @@ def holdout(
         on_piece=on_piece,
         on_step=on_step,
     )
+
+
+def _check_scores(evaluate: Mapping[str, Any]) -> None:
+    """Check the arguments of the scores before anything is trained."""
+    known = set(inspect.signature(metrics.evaluate).parameters)
+    # These are the split's: which control cells, which basis, which seed.
+    known -= {"pred", "real", "control", "truth_control", "basis", "seed"}
+    unknown = sorted(set(evaluate) - known)
+    if unknown:
+        raise TypeError(f"holdout() has no argument {listing(unknown)}; the scores take {listing(sorted(known))}")
+    if evaluate.get("metrics") is not None:
+        names, there = as_names(evaluate["metrics"]), metrics.metric_names(evaluate.get("n_top", 100))
+        wrong = [name for name in names if name not in there]
+        if wrong:
+            raise KeyNotFoundError(f"no such metric: {listing(wrong)}; there are {listing(there, limit=len(there))}")
+
+
+def _with_text(adata: AnnData, **keys: str | None) -> AnnData:
+    """Return the cells with their groups as text, as they are named; the caller's object is not touched."""
+    if not adata.obs_names.is_unique:
+        raise DataError("the names of cells are not unique; call adata.obs_names_make_unique() first")
+    whole = adata.to_memory() if adata.isbacked else adata
+    obs = whole.obs.copy()
+    for argument, key in keys.items():
+        if key is not None:
+            check_column(obs, key, argument)
+            obs[key] = obs[key].astype(str).astype("category")
+    layers = {name: values for name, values in whole.layers.items() if name is not None}
+    return AnnData(whole.X, obs=obs, var=whole.var, uns=dict(whole.uns), layers=layers)
 
 
 def _what_is_held_out(
@@ -180,8 +232,11 @@ def _what_is_held_out(
     split_key: str | None,
     min_cells: int,
 ) -> list[HeldOut]:
-    if split_key is not None and (group_key is not None or hold_out != "each"):
+    plain = isinstance(hold_out, str) and hold_out == "each"
+    if split_key is not None and (group_key is not None or not plain):
         raise DataError("split_key= says what is held out; leave out group_key= and hold_out=")
+    if hide != "target" and (split_key is not None or group_key is not None):
+        raise DataError(f"hide='{hide}' is about types that are held out; leave it out with group_key= and split_key=")
     if split_key is not None:
         asked = column_held_out(adata, keys, targets, split_key, min_cells)
     elif group_key is not None:

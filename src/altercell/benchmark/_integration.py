@@ -15,6 +15,7 @@ from altercell import presets
 from altercell.benchmark._integration_task import ALL_LABELS, LABELS_HELD_OUT, IntegrationTask, reads_labels
 from altercell.benchmark._integrators import INTEGRATORS, integrator, integrators
 from altercell.benchmark._runner import Piece, run
+from altercell.benchmark._task import as_seeds
 from altercell.presets import Candidate
 
 READS_LABELS = "(reads labels)"
@@ -127,7 +128,7 @@ def integration(
     return run(
         task,
         presets.resolve([_named(candidate) for candidate in found]),
-        list(range(seeds)) if isinstance(seeds, int) else list(seeds),
+        as_seeds(seeds),
         path=path,
         executor=executor,
         threads=threads,

@@ -14,18 +14,18 @@ from anndata import AnnData
 from altercell import metrics
 from altercell.benchmark._batch_cells import BatchCells
 from altercell.benchmark._integrators import PCS, Integrator
-from altercell.benchmark._task import Task
+from altercell.benchmark._task import NO_SETTINGS, QUIET, Task, let_go, trained
 from altercell.data import check_column, select_genes
 from altercell.errors import DataError, GroupError, KeyNotFoundError, listing
 from altercell.metrics import _scib
 from altercell.metrics._matrix import as_matrix
 from altercell.metrics._pcs import project_on_pcs
+from altercell.models.base import TrainingMixin
 from altercell.models.scgen._integration import CORRECTED_LATENT
 from altercell.presets import Candidate
 
 ALL_LABELS, LABELS_HELD_OUT = "all labels", "labels held out"
 LABELS_GIVEN = "labels as given"
-QUIET = {"enable_progress_bar": False}  # the runner shows its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,6 @@ class IntegrationTask(Task):
     def describe(self) -> dict[str, Any]:
         """Return what identifies the question, as plain data."""
         settings = ("batch_key", "labels_key", "n_genes", "n_pcs", "n_neighbors")
-        shown = {"enable_progress_bar", "callbacks", "accelerator", "devices"}
         scib = _scib.installed() if self.scib is None else self.scib
         return {
             **super().describe(),
@@ -73,7 +72,7 @@ class IntegrationTask(Task):
             "genes_chosen_on": "all cells",
             "labels_read_by": "the models whose names say so",
             "scib": scib,
-            "train": {name: value for name, value in self.train.items() if name not in shown},
+            "train": {name: value for name, value in self.train.items() if name not in NO_SETTINGS},
         }
 
     def check(self) -> None:
@@ -160,15 +159,15 @@ class IntegrationTask(Task):
         extra = {"layer": "counts", "size_factor_key": "size_factor"} if candidate.counts else {}
         cls.setup_anndata(cells, batch_key=self.batch_key, labels_key=labels_key, **extra)
         model = cls(cells, **{"seed": seed, **candidate.arguments})
+        learns = issubclass(cls, TrainingMixin)
         try:
-            model.train(**{**QUIET, **candidate.train, **self.train})
+            trained(model, **{**(QUIET if learns else {}), **candidate.train, **(self.train if learns else {})})
             if not hasattr(model, "remove_batch_effect"):
                 return np.asarray(model.get_latent_representation())
             corrected = model.remove_batch_effect(**_options(candidate))
             return np.asarray(corrected.obsm[CORRECTED_LATENT])
         finally:
-            # scvi-tools' class-wide store would keep the cells of every piece in memory.
-            model.deregister_manager(model.adata)
+            let_go(model)
 
     def score(self, answer: np.ndarray, data: BatchCells, seed: int) -> pd.DataFrame:
         """Score an embedding on the cells that are scored.

@@ -167,7 +167,8 @@ def _judgement(against: Mapping[str, _Outcome], floor: str) -> Judgement:
     if not others:
         closest = beaten[0]
         often = f" (better than the best of them, {closest}, in {against[closest].times_better} of {n})"
-        if sure or n < pairs_needed():
+        mostly = 2 * against[closest].times_better > n
+        if sure or (n < pairs_needed() and mostly):
             return Judgement("best", sure, "beats every baseline", often, n)
         return Judgement("ahead", False, "ahead of every baseline on average, but not reliably", often, n)
     if floor in against and against[floor].word == "worse":

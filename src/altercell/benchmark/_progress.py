@@ -73,7 +73,8 @@ class Display:
                 self._note(key, store.pieces[key])
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.progress = Progress(*columns, TextColumn("{task.fields[left]}"), transient=True, disable=not shown)
-        self.bar = self.progress.add_task("benchmark", total=len(order), completed=len(order) - len(missing), left="")
+        done = len(order) - len(missing)
+        self.bar = self.progress.add_task("benchmark", total=len(order), completed=done, left="")
         self.start, self.spent = 0.0, 0.0
 
     def __enter__(self) -> Self:

@@ -72,7 +72,7 @@ def report(
     Raises
     ------
     DataError
-        If the table has no scores at all.
+        If the table has no scores at all, or no held-out set has scores of every model.
     """
     table = complete(table).reset_index(drop=True)
     rows = scored(table)
@@ -80,9 +80,17 @@ def report(
         raise DataError("the table has no scores to report" + _why(table))
     place = Path(folder)
     (place / PLOTS).mkdir(parents=True, exist_ok=True)
+    for old in (place / PLOTS).glob("*.[sp][vn]g"):
+        old.unlink()  # models of an earlier report may be gone
     groups = groups_of(rows, groups)
     rows = _in_order(rows, groups)
     shared = common_units(rows)
+    if not shared:
+        sets = rows.assign(unit=units(rows)).groupby("model", sort=False)["unit"].nunique().sort_values(kind="stable")
+        raise DataError(
+            f"no {unit} has scores of every model, so nothing can be compared; '{sets.index[0]}' has the fewest "
+            f"({sets.iloc[0]}): run it on the others, or leave it out of the table"
+        )
     shown = rows[units(rows).isin(shared)]
     long = tables.long_summary(shown)
     table.to_parquet(place / RESULTS, index=False)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-import anndata as ad
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from altercell import metrics
 from altercell.benchmark._split import HeldOut, Keys, Question, Split, make_split
-from altercell.benchmark._task import Task
+from altercell.benchmark._task import NO_SETTINGS, QUIET, Task, let_go, trained
 from altercell.models.base import TrainingMixin
 from altercell.presets import Candidate
 
 CEILING = "real against real"
-QUIET = {"enable_progress_bar": False}  # the runner shows its own
 
 
 @dataclass(frozen=True)
@@ -69,20 +67,32 @@ class ResponseTask(Task):
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the question, as plain data."""
-        shown = {"enable_progress_bar", "callbacks", "accelerator", "devices"}
-        # Types may be added to a run; what is hidden with them, and which types of a group are scored, may not change.
-        whole = {one.name: list(one.labels) for one in self.held_out if one.groups is not None}
+        conditions, labels = self.keys.columns(self.cells)
+        groups = hashlib.blake2b("\n".join([*conditions, *labels]).encode(), digest_size=8).hexdigest()
         return {
             **super().describe(),
             **asdict(self.keys),
-            "hidden": sorted({name for one in self.held_out for name in one.hidden}),
-            "group_key": next((one.groups[0] for one in self.held_out if one.groups is not None), None),
-            "labels": whole,
+            "groups": groups,
             "n_genes": self.n_genes,
-            "train": {name: value for name, value in self.train.items() if name not in shown},
+            "train": {name: value for name, value in self.train.items() if name not in NO_SETTINGS},
             "evaluate": {name: value for name, value in self.evaluate.items() if name != "n_jobs"},
             "subsamples": self.subsamples,
         }
+
+    def define(self, split: str) -> dict[str, Any]:
+        """Return what a split holds out, and of which types.
+
+        Parameters
+        ----------
+        split
+            Its name.
+        """
+        held_out = next(one for one in self.held_out if one.name == split)
+        if held_out.groups is None:
+            return asdict(held_out)
+        column = self.cells.obs[held_out.groups[0]].astype(str)
+        member = hashlib.blake2b("\n".join(column).encode(), digest_size=8).hexdigest()
+        return {**asdict(held_out), "column": member}
 
     def splits(self) -> list[str]:
         """Return the names of the splits."""
@@ -112,22 +122,22 @@ class ResponseTask(Task):
             Seed of the weights, the training and the prediction.
         """
         learns = issubclass(candidate.model, TrainingMixin)
-        cells, stop = self._training_cells(data, learns)
+        cells = data.train.copy()
         extra = {"layer": "counts", "size_factor_key": "size_factor"} if candidate.counts else {}
         setup = {"batch_key": self.keys.batch_key, "labels_key": self.keys.labels_key}
         candidate.model.setup_anndata(cells, **setup, **extra)  # type: ignore[attr-defined]
         knows = {} if candidate.source_argument is None else {candidate.source_argument: self.keys.source}
         model = candidate.model(cells, **{"seed": seed, **knows, **candidate.arguments})
-        model.train(**{**(QUIET if learns else {}), **candidate.train, **(self.train if learns else {}), **stop})
-        return Prediction(model, tuple(_predicted(model, question, seed, candidate) for question in data.questions))
-
-    @staticmethod
-    def _training_cells(data: Split, learns: bool) -> tuple[AnnData, dict[str, Any]]:
-        """Return the cells to register, and the argument that says which of them only stop the training."""
-        if data.validation is None or not learns:
-            return data.train.copy(), {}
-        cells = ad.concat([data.train, data.validation], merge="same", uns_merge="same")
-        return cells, {"validation_indices": np.arange(data.train.n_obs, cells.n_obs)}
+        more: dict[str, Any] = {}
+        if learns:
+            stop = {} if data.validation is None else {"validation_indices": data.validation}
+            more = {**self.train, **stop}
+        try:
+            trained(model, **{**(QUIET if learns else {}), **candidate.train, **more})
+            return Prediction(model, tuple(_predicted(model, question, seed, candidate) for question in data.questions))
+        except BaseException:
+            let_go(model)
+            raise
 
     def score(self, answer: Prediction, data: Split, seed: int) -> pd.DataFrame:
         """Score the predicted cells of every question against the real ones.
@@ -180,8 +190,7 @@ class ResponseTask(Task):
         answer
             The prediction.
         """
-        if hasattr(answer.model, "deregister_manager"):
-            answer.model.deregister_manager(answer.model.adata)
+        let_go(answer.model)
 
 
 def _predicted(model: Any, question: Question, seed: int, candidate: Candidate) -> AnnData:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import sys
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import contextmanager, nullcontext
@@ -22,13 +24,11 @@ from altercell import __version__
 from altercell.benchmark._measure import Measure
 from altercell.benchmark._progress import Display
 from altercell.benchmark._store import COLUMNS, Key, Store
-from altercell.benchmark._task import Task
-from altercell.errors import AltercellError, DataError
+from altercell.benchmark._task import Task, forget_cells
+from altercell.errors import AltercellError, DataError, listing
 from altercell.presets import Candidate
 
 logger = logging.getLogger(__name__)
-
-DATA = "data.h5ad"
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,19 @@ def run(
     """
     if executor is not None and on_piece is not None:
         raise DataError("on_piece= needs the models in this process; leave out executor=")
+    by_name = {candidate.name: candidate for candidate in candidates}
+    taken = sorted(set(by_name) & set(task.reference_names))
+    if taken:
+        raise DataError(f"{listing(taken)} is the name of a reference row; give the model another")
     store = Store(path)
     if store.folder is not None:
-        store.check(task.describe(), candidates)
-    by_name = {candidate.name: candidate for candidate in candidates}
+        store.check(task.describe(), candidates, {split: task.define(split) for split in task.splits()})
     names = [*task.reference_names, *by_name]
     order = [Key(name, split, seed) for split in task.splits() for seed in seeds for name in names]
     first, step = (0, 1) if part is None else _checked(part)
     # Parts are of the whole, done or not, so that jobs that start at different times leave nothing out.
     missing = [key for key in order[first::step] if key not in store.pieces]
-    with Display(order, missing, store, shown=progress and on_step is None) as display:
+    with Display(order[first::step], missing, store, shown=progress and on_step is None) as display:
         pieces = (
             _here(task, by_name, missing, threads, on_piece, on_step or display.begins)
             if executor is None
@@ -145,9 +148,15 @@ def _here(
     with nullcontext() if threads is None else limited_threads(threads):
         for key in missing:
             on_step(str(key))
+            candidate = by_name.get(key.model)
             if key.split != split:
-                split, data = key.split, task.prepare(key.split)
-            yield key, run_piece(task, by_name.get(key.model), key, data, on_piece)
+                try:
+                    split, data = key.split, task.prepare(key.split)
+                except Exception as error:  # noqa: BLE001 - a split that cannot be made must not end the run
+                    split = None
+                    yield key, _failed(task, candidate, key, error, Measure())
+                    continue
+            yield key, run_piece(task, candidate, key, data, on_piece)
 
 
 def _on_workers(
@@ -159,23 +168,29 @@ def _on_workers(
     folder: Path | None,
 ) -> Iterator[tuple[Key, pd.DataFrame]]:
     with nullcontext(str(folder)) if folder is not None else tempfile.TemporaryDirectory() as place:
-        far = task.stored(Path(place).absolute() / DATA) if missing else task
-        futures: dict[Future[pd.DataFrame], Key] = {
-            executor.submit(_work, far, by_name.get(key.model), key, threads or 1): key for key in missing
-        }
+        # A file of its own: several runs may share the folder.
+        far = task.stored(Path(place).absolute() / f"data-{uuid.uuid4().hex}.h5ad") if missing else task
+        futures: dict[Future[pd.DataFrame], Key] = {}
         try:
+            for key in missing:
+                futures[executor.submit(_work, far, by_name.get(key.model), key, threads or 1)] = key
             for future in as_completed(futures):
                 key = futures[future]
                 try:
                     yield key, future.result()
-                except BrokenExecutor as error:
-                    raise WorkerError(
-                        f"a worker died (too little memory is the usual reason), at the latest in {key}. What was "
-                        "finished is kept where path= was given: start again, with fewer workers"
-                    ) from error
+                except BrokenExecutor:
+                    raise
                 except Exception as error:  # noqa: BLE001 - what cannot be sent to a worker must not end the run
                     yield key, _failed(task, by_name.get(key.model), key, error, Measure())
+        except BrokenExecutor as error:
+            raise WorkerError(
+                "a worker died; too little memory is the usual reason. What was finished is kept where path= was "
+                "given: start again, with fewer workers"
+            ) from error
         finally:
+            # Where the workers are threads, what they keep is in this process.
+            _prepared.clear()
+            forget_cells()
             for future in futures:
                 future.cancel()
             if isinstance(far.adata, Path) and far is not task:
@@ -209,10 +224,24 @@ def limited_threads(number: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
-        with threadpool_limits(number):
+        with threadpool_limits(number), _numba_threads(number):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _numba_threads(number: int) -> Iterator[None]:
+    numba = sys.modules.get("numba")  # where nothing has imported it, it starts no threads
+    if numba is None:
+        yield
+        return
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def run_piece(
@@ -237,27 +266,30 @@ def run_piece(
     on_piece
         Called with the finished piece.
     """
-    measure, scoring, scores = Measure(), Measure(), pd.DataFrame()
+    measure, scoring, answer = Measure(), Measure(), None
     try:
-        if candidate is None:
+        try:
+            if candidate is not None:
+                with measure:
+                    answer = task.answer(candidate, data, key.seed)
             with scoring:
-                scores = task.reference(key.model, data, key.seed)
-        else:
-            with measure:
-                answer = task.answer(candidate, data, key.seed)
-            try:
-                with scoring:
-                    scores = task.score(answer, data, key.seed)
-                if on_piece is not None:
-                    on_piece(Piece(candidate, key.seed, data, answer, measure.seconds, measure.peak_memory_mb))
-            finally:
-                task.release(answer)
-                del answer
-                if not candidate.baseline:
-                    gc.collect()  # a trained network and its trainer refer to each other
-    except Exception as error:  # noqa: BLE001 - one model of many must not end the run
-        logger.warning("%s failed: %s", key, error)
-        return _failed(task, candidate, key, error, measure)
+                scores = (
+                    task.reference(key.model, data, key.seed)
+                    if candidate is None
+                    else task.score(answer, data, key.seed)
+                )
+        except Exception as error:
+            logger.warning("%s failed: %s", key, error)
+            logger.debug("%s", key, exc_info=True)
+            return _failed(task, candidate, key, error, measure)
+        if on_piece is not None and candidate is not None:
+            on_piece(Piece(candidate, key.seed, data, answer, measure.seconds, measure.peak_memory_mb))
+    finally:
+        if answer is not None:
+            task.release(answer)
+            del answer
+        if candidate is not None and not candidate.baseline:
+            gc.collect()  # a trained network and its trainer refer to each other
     return _rows(task, candidate, key, scores, measure).assign(score_seconds=scoring.seconds)[COLUMNS]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from altercell.errors import DataError, GroupError, listing
 Hide = Literal["target", "all"]
 Wanted = str | Sequence[str | Sequence[str]]
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+#: Cells that a prediction starts from, and held-out cells: the ceiling scores one half of these against the other.
+LEAST_CELLS, LEAST_TRUTH = 2, 4
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class HeldOut:
         The conditions in which these types are not in the training cells.
     groups
         Where whole groups are held out: which values of which column.
+    validation
+        Where some training cells stop the training: which value of which column.
     """
 
     name: str
@@ -88,6 +92,7 @@ class HeldOut:
     labels: tuple[str, ...]
     hidden: tuple[str, ...] = ()
     groups: tuple[str, tuple[str, ...]] | None = None
+    validation: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,13 +130,13 @@ class Split:
     questions
         What is asked.
     validation
-        Cells to stop the training by, where the user named some; they are not among the training cells.
+        Row numbers of the training cells that the user named to stop the training by; None where there are none.
     """
 
     name: str
     train: AnnData
     questions: tuple[Question, ...]
-    validation: AnnData | None = None
+    validation: np.ndarray | None = None
 
 
 def labels_to_hold_out(
@@ -176,8 +181,9 @@ def labels_to_hold_out(
     conditions, labels = keys.columns(adata)
     counts = pd.crosstab(labels, conditions)
     sizes = counts[[source, target]].min(axis=1).to_dict()
-    if wanted == "each":
-        enough: list[tuple[str, ...]] = [(str(name),) for name, size in sizes.items() if size >= min_cells]
+    if _each(wanted):
+        least = max(LEAST_TRUTH, min_cells)
+        enough: list[tuple[str, ...]] = [(str(name),) for name, size in sizes.items() if size >= least]
         if not enough:
             raise GroupError(f"no label has {min_cells} cells in both conditions")
         return enough
@@ -185,17 +191,21 @@ def labels_to_hold_out(
     for name in (name for group in chosen for name in group):
         if name not in sizes:
             raise GroupError(f"'{name}' is no label of obs['{labels_key}']; there are {listing(sizes, 12)}")
-        if sizes[name] < 2:
+        if sizes[name] < LEAST_TRUTH:
             raise GroupError(
-                f"'{name}' has {sizes[name]} cells in one of the conditions; at least 2 are needed to score"
+                f"'{name}' has {sizes[name]} cells in one of the conditions; at least {LEAST_TRUTH} are needed to score"
             )
     return chosen
 
 
+def _each(wanted: Any) -> bool:
+    return isinstance(wanted, str) and wanted == "each"
+
+
 def _as_groups(wanted: Wanted) -> list[tuple[str, ...]]:
     """Return names, and groups of names, all as groups."""
-    names = [wanted] if isinstance(wanted, str) else list(wanted)
-    groups = [(name,) if isinstance(name, str) else tuple(str(part) for part in name) for name in names]
+    names = as_names(wanted)
+    groups = [tuple(str(part) for part in as_names(name)) for name in names]
     if not groups or not all(groups):
         raise GroupError("hold_out names nothing")
     return groups
@@ -258,7 +268,7 @@ def groups_held_out(
     check_column(adata.obs, group_key, "group_key")
     column = adata.obs[group_key].astype(str).to_numpy()
     there = sorted(set(column))
-    chosen = [(name,) for name in there] if wanted == "each" else _as_groups(wanted)
+    chosen = [(name,) for name in there] if _each(wanted) else _as_groups(wanted)
     unknown = {name for group in chosen for name in group} - set(there)
     if unknown:
         raise GroupError(
@@ -268,6 +278,11 @@ def groups_held_out(
     for target in targets:
         for group in chosen:
             labels = _with_enough(adata, keys, target, np.isin(column, group), min_cells)
+            if not labels and not _each(wanted):
+                raise GroupError(
+                    f"{listing(group)} of obs['{group_key}'] has no label with {min_cells} cells (min_cells=) in both "
+                    f"'{keys.source}' and '{target}'"
+                )
             if labels:
                 found = True
                 name = " + ".join(group) if len(targets) == 1 else f"{' + '.join(group)}, {target}"
@@ -305,14 +320,21 @@ def column_held_out(
     conditions, labels = keys.columns(adata)
     for target in targets:
         truth = pd.Series(labels[(column == TEST) & (conditions == target)]).value_counts()
-        sources = set(labels[(conditions == keys.source) & (column != VALIDATION)])
-        asked = tuple(sorted(str(name) for name in truth.index[truth >= max(2, min_cells)] if name in sources))
+        sources = pd.Series(labels[conditions == keys.source]).value_counts()
+        enough = truth.index[truth >= max(LEAST_TRUTH, min_cells)]
+        asked = tuple(sorted(str(name) for name in enough if sources.get(name, 0) >= LEAST_CELLS))
         if not asked:
             raise GroupError(
                 f"no label has {min_cells} '{TEST}' cells of '{target}' in obs['{split_key}'], and cells of "
                 f"'{keys.source}' to start from"
             )
-        yield HeldOut(TEST if len(targets) == 1 else target, target, asked, groups=(split_key, (TEST, VALIDATION)))
+        yield HeldOut(
+            TEST if len(targets) == 1 else f"{TEST}, {target}",
+            target,
+            asked,
+            groups=(split_key, (TEST,)),
+            validation=(split_key, VALIDATION) if VALIDATION in column else None,
+        )
 
 
 def _with_enough(adata: AnnData, keys: Keys, target: str, member: np.ndarray, min_cells: int) -> tuple[str, ...]:
@@ -320,7 +342,8 @@ def _with_enough(adata: AnnData, keys: Keys, target: str, member: np.ndarray, mi
     counts = pd.crosstab(labels[member], conditions[member])
     if not {keys.source, target} <= set(counts.columns):
         return ()
-    return tuple(str(name) for name in counts.index[counts[[keys.source, target]].min(axis=1) >= max(2, min_cells)])
+    least = counts[[keys.source, target]].min(axis=1)
+    return tuple(str(name) for name in counts.index[least >= max(LEAST_TRUTH, min_cells)])
 
 
 def make_split(adata: AnnData, held_out: HeldOut, keys: Keys, n_genes: int | None = 2_000) -> Split:
@@ -340,12 +363,9 @@ def make_split(adata: AnnData, held_out: HeldOut, keys: Keys, n_genes: int | Non
     conditions, labels = keys.columns(adata)
     if held_out.groups is None:
         held = np.isin(labels, held_out.labels) & np.isin(conditions, held_out.hidden)
-        asked = held
     else:
         key, groups = held_out.groups
-        column = adata.obs[key].astype(str).to_numpy()
-        held = np.isin(column, groups)
-        asked = held & (column != VALIDATION)
+        held = np.isin(adata.obs[key].astype(str).to_numpy(), groups)
     if held.all():
         raise GroupError(f"'{held_out.name}': all cells would be held out; nothing is left to train on")
     train = take_cells(adata, ~held)
@@ -355,20 +375,22 @@ def make_split(adata: AnnData, held_out: HeldOut, keys: Keys, n_genes: int | Non
     questions = []
     for label in held_out.labels:
         mine = labels == label
-        real = take_cells(adata, mine & asked & (conditions == held_out.target))[:, genes].copy()
+        real = take_cells(adata, mine & held & (conditions == held_out.target))[:, genes].copy()
         start = mine & (conditions == keys.source)
-        own = start & asked
-        if held_out.groups is not None and own.any():
+        own = start & held
+        if held_out.groups is not None and own.sum() >= LEAST_CELLS:
             # A held-out group has source cells of its own: the prediction starts from them.
             cells = take_cells(adata, own)[:, genes].copy()
             questions.append(Question(label, keys.source, held_out.target, real, cells, cells))
-        elif (start & ~held).any():
+        elif (start & ~held).sum() >= LEAST_CELLS:
             control = train[(start & ~held)[~held]].copy()
             questions.append(Question(label, keys.source, held_out.target, real, control))
         else:
-            raise GroupError(f"'{label}' has no cell of condition '{keys.source}' to start from")
-    waiting = held & ~asked
-    validation = take_cells(adata, waiting)[:, genes].copy() if waiting.any() else None
+            raise GroupError(f"'{label}' has fewer than {LEAST_CELLS} cells of condition '{keys.source}' to start from")
+    validation = None
+    if held_out.validation is not None:
+        key, name = held_out.validation
+        validation = np.flatnonzero(adata.obs[key].astype(str).to_numpy()[~held] == name)
     return Split(held_out.name, train, tuple(questions), validation)
 
 
@@ -400,12 +422,31 @@ def one_label(
     return make_split(adata, HeldOut(label, target, (label,), (target,)), keys, n_genes)
 
 
-def as_targets(target: str | Iterable[str]) -> list[str]:
-    """Return one or several conditions as a list.
+def as_names(names: Any) -> list[Any]:
+    """Return one or several names as a list; a name may be a number.
+
+    Parameters
+    ----------
+    names
+        A name, or several in a list, an array or an index.
+    """
+    return [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+
+
+def as_targets(target: Any) -> list[str]:
+    """Return one or several conditions as a list of text.
 
     Parameters
     ----------
     target
         The condition or conditions.
+
+    Raises
+    ------
+    GroupError
+        There is none, or one stands twice.
     """
-    return [target] if isinstance(target, str) else [str(name) for name in target]
+    found = [str(name) for name in as_names(target)]
+    if not found or len(set(found)) < len(found):
+        raise GroupError(f"target={target!r} must be a condition, or conditions that differ")
+    return found

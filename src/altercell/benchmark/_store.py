@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from altercell import __version__
+from altercell.benchmark._task import NO_SETTINGS
 from altercell.errors import DataError
 from altercell.presets import Candidate
 
@@ -38,7 +40,9 @@ COLUMNS = [
     "error",
 ]
 NUMBERS = ("value", "sd_cells", "seconds", "score_seconds", "peak_memory_mb")
-PIECES, QUESTION, MODELS, RESULTS = "pieces", "question.json", "models.json", "results.csv"
+PIECES, QUESTION, MODELS, SPLITS = "pieces", "question.json", "models.json", "splits.json"
+#: Folder of the pieces in the output folder of ``altercell benchmark``.
+RESULTS = "results"
 
 
 class Key(NamedTuple):
@@ -66,16 +70,18 @@ class Store:
         if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
             raise DataError(f"'{self.folder}' is a file; results are kept in a folder")
         self.pieces: dict[Key, pd.DataFrame] = {}
-        if self.folder is not None:
-            (self.folder / PIECES).mkdir(parents=True, exist_ok=True)
-            self.reload()
+        self.reload()
 
     def reload(self) -> None:
         """Read what is on disk, of this run and of others that write into the same folder; failures are left out."""
         if self.folder is None:
             return
         for path in sorted((self.folder / PIECES).glob("*.csv")):
-            rows = read_rows(path)
+            try:
+                rows = read_rows(path)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with the file, the piece is run again
+                logger.warning("%s cannot be read and is made again: %s", path, error)
+                continue
             if len(rows) and not (rows["error"] != "").any():
                 first = rows.iloc[0]
                 self.pieces[Key(first["model"], first["split"], int(first["seed"]))] = rows
@@ -83,7 +89,12 @@ class Store:
         if others:
             logger.warning("%s holds results of altercell %s as well", self.folder, ", ".join(sorted(others)))
 
-    def check(self, question: Mapping[str, Any], candidates: Iterable[Candidate]) -> None:
+    def check(
+        self,
+        question: Mapping[str, Any],
+        candidates: Iterable[Candidate],
+        splits: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         """Remember what is asked of whom, or refuse where something else was asked in this folder before.
 
         Parameters
@@ -92,30 +103,39 @@ class Store:
             What :meth:`Task.describe` returned.
         candidates
             The models.
+        splits
+            What each split is, by name.
 
         Raises
         ------
         DataError
-            The folder holds answers to another question, or of a model with the same name and other settings.
+            The folder holds answers to another question, or of a model or a split with the same name that is another.
         """
         if self.folder is None:
             return
         asked = json.loads(_json(question))
         before = _read_json(self.folder / QUESTION)
-        different = [name for name in {**before, **asked} if before.get(name) != asked.get(name)] if before else []
-        if different:
-            what = ", ".join(f"{name} was {before.get(name)!r}, is {asked.get(name)!r}" for name in different)
+        if before and before != asked:
+            what = _difference(before, asked)
             raise DataError(f"'{self.folder}' holds the answers to another question ({what}); take another folder")
-        models = _read_json(self.folder / MODELS)
-        for candidate in candidates:
-            mine = json.loads(_json(candidate.describe()))
-            if models.setdefault(candidate.name, mine) != mine:
+        models = self._merged(MODELS, {candidate.name: _settings(candidate) for candidate in candidates})
+        parts = self._merged(SPLITS, splits or {})
+        (self.folder / PIECES).mkdir(parents=True, exist_ok=True)
+        for name, value in ((QUESTION, question), (MODELS, models), (SPLITS, parts)):
+            _replace(self.folder / name, _json(value))
+
+    def _merged(self, file: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is in a file with what is asked now, which must not differ."""
+        assert self.folder is not None
+        there = _read_json(self.folder / file)
+        for name, value in asked.items():
+            mine = json.loads(_json(value))
+            if there.setdefault(name, mine) != mine:
                 raise DataError(
-                    f"'{self.folder}' has results of '{candidate.name}' with other settings; give one of them another "
-                    "name, or take another folder"
+                    f"'{self.folder}' has results of '{name}' with other settings ({_difference(there[name], mine)}); "
+                    "give one of them another name, or take another folder"
                 )
-        _replace(self.folder / QUESTION, _json(question))
-        _replace(self.folder / MODELS, _json(models))
+        return there
 
     def add(self, key: Key, rows: pd.DataFrame) -> None:
         """Add the rows of a piece.
@@ -129,6 +149,7 @@ class Store:
         """
         self.pieces[key] = rows[COLUMNS]
         if self.folder is not None:
+            (self.folder / PIECES).mkdir(parents=True, exist_ok=True)
             _replace(self.folder / PIECES / _file_name(key), rows[COLUMNS].to_csv(index=False))
 
     def table(self, order: Iterable[Key]) -> pd.DataFrame:
@@ -153,7 +174,8 @@ def read_rows(path: Path) -> pd.DataFrame:
     """
     # A label may read "NA"; only numbers can be missing.
     missing = {name: [""] for name in NUMBERS}
-    rows = pd.read_csv(path, dtype={"label": str, "split": str, "model": str}, keep_default_na=False, na_values=missing)
+    words = {name: str for name in COLUMNS if name not in (*NUMBERS, "seed")}
+    rows = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=missing)
     return complete(rows)
 
 
@@ -186,9 +208,11 @@ def read_results(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path
-        A folder that :func:`altercell.benchmark.holdout` wrote to, or a CSV or parquet file.
+        A folder that :func:`altercell.benchmark.holdout` or ``altercell benchmark`` wrote to, or a CSV or parquet file.
     """
     place = Path(path)
+    if (place / RESULTS / PIECES).is_dir():
+        place = place / RESULTS  # the output folder of the command line
     if place.is_dir():
         store = Store(place)
         return store.table(sorted(store.pieces))
@@ -202,6 +226,19 @@ def _file_name(key: Key) -> str:
     return f"{readable}_{digest}.csv"
 
 
+def _settings(candidate: Candidate) -> dict[str, Any]:
+    described = candidate.describe()
+    return {**described, "train": {key: value for key, value in described["train"].items() if key not in NO_SETTINGS}}
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    )
+
+
 def _json(value: object) -> str:
     return json.dumps(value, indent=2, default=str, sort_keys=True) + "\n"
 
@@ -212,6 +249,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _replace(path: Path, text: str) -> None:
     """Put a file in place at once: a process that is killed leaves the old one or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    # A name of its own: on a shared folder, two machines may have the same process number.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).replace(path)

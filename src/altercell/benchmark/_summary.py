@@ -111,10 +111,9 @@ def verdict(table: pd.DataFrame, model: str, against: str, metric: str = "mse") 
         The metric to compare by.
     """
     rows = complete(table)
-    rows = rows[rows["metric"] == metric].assign(loss=losses)
-    loss, value = (
-        rows.pivot_table(index=["split", "label", "seed"], columns="model", values=v) for v in ("loss", "value")
-    )
+    rows = rows[rows["metric"] == metric].assign(loss=losses, unit=units)
+    # Other seeds, and other labels of one training, are no further held-out sets.
+    loss, value = (rows.pivot_table(index="unit", columns="model", values=v) for v in ("loss", "value"))
     if model not in loss or against not in loss:
         return f"{model} and {against} were not both scored by {metric}"
     pairs = loss[[model, against]].dropna()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +16,12 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from altercell.errors import DataError, listing
 from altercell.presets import Candidate
 
-# Of the data, so many cells are compared value by value when a run goes on.
-DIGEST_CELLS = 256
+#: Arguments of ``train`` that say where and how it is shown, not what is computed.
+NO_SETTINGS = frozenset({"enable_progress_bar", "callbacks", "accelerator", "devices"})
+QUIET = {"enable_progress_bar": False}  # the runner shows its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,9 @@ class Task(ABC):
     def stored(self, path: Path) -> Self:
         """Return the task with its cells in a file, so that it can be sent to other processes and machines.
 
+        Of the cells, X, the layer of counts, obs and the description of the values are written; the caller's object is
+        not touched.
+
         Parameters
         ----------
         path
@@ -53,25 +59,41 @@ class Task(ABC):
         """
         if not isinstance(self.adata, AnnData):
             return self
+        whole = self.adata
+        cells = AnnData(
+            whole.X,
+            obs=whole.obs.copy(),
+            var=pd.DataFrame(index=whole.var_names),
+            layers={name: whole.layers[name] for name in ("counts",) if name in whole.layers},
+            uns={name: whole.uns[name] for name in ("altercell", "log1p") if name in whole.uns},
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.adata.write_h5ad(path)
+        cells.write_h5ad(path)
         return replace(self, adata=path)
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the question, as plain data; results of another question are not mixed with its own.
 
-        The data are identified by their names and groups and by the values of some cells.
+        The data are identified by the names of cells and genes and by all values of X and of the counts.
         """
         adata = self.cells
-        digest = hashlib.sha256()
+        digest = hashlib.blake2b(digest_size=8)
         for names in (adata.obs_names, adata.var_names):
             digest.update("\n".join(names.astype(str)).encode())
-        for name in sorted(adata.obs.columns.astype(str)):
-            digest.update(f"{name}\n".encode() + "\n".join(adata.obs[name].astype(str)).encode())
-        rows = np.linspace(0, adata.n_obs - 1, min(DIGEST_CELLS, adata.n_obs)).astype(int)
-        values = adata.X[rows]
-        digest.update(np.ascontiguousarray(values.toarray() if sp.issparse(values) else values).tobytes())
-        return {"task": self.name, "n_cells": adata.n_obs, "n_genes": adata.n_vars, "data": digest.hexdigest()[:16]}
+        for values in (adata.X, adata.layers.get("counts")):
+            for array in _arrays(values):
+                digest.update(np.ascontiguousarray(array))
+        return {"task": self.name, "n_cells": adata.n_obs, "n_genes": adata.n_vars, "data": digest.hexdigest()}
+
+    def define(self, split: str) -> dict[str, Any]:
+        """Return what a split is, as plain data: a stored split of this name with another definition is refused.
+
+        Parameters
+        ----------
+        split
+            Its name.
+        """
+        return {}
 
     @abstractmethod
     def splits(self) -> list[str]:
@@ -147,7 +169,74 @@ class Task(ABC):
         """
 
 
+def _arrays(values: Any) -> list[np.ndarray]:
+    """Return the arrays that hold a matrix; none for None."""
+    if values is None:
+        return []
+    if sp.issparse(values):
+        rows = values.tocsr()
+        return [rows.indptr, rows.indices, rows.data]
+    return [np.asarray(values)]
+
+
 @lru_cache(maxsize=1)
 def _read(path: Path, changed: int) -> AnnData:
     """Read a file once a process, and again when it has changed."""
     return ad.read_h5ad(path)
+
+
+def forget_cells() -> None:
+    """Let go of the file that was read last."""
+    _read.cache_clear()
+
+
+def trained(model: Any, **arguments: Any) -> Any:
+    """Train a model, and let an interrupt end the run: scvi-tools' models keep it to themselves.
+
+    Parameters
+    ----------
+    model
+        The model.
+    **arguments
+        Of its ``train``.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The user interrupted the training.
+    """
+    model.train(**arguments)
+    if getattr(model, "interrupted_", False):
+        raise KeyboardInterrupt
+    return model
+
+
+def let_go(model: Any) -> None:
+    """Let scvi-tools' class-wide store forget a model's cells, which it would keep for every piece.
+
+    Parameters
+    ----------
+    model
+        A model of scvi-tools' or of any other kind.
+    """
+    if hasattr(model, "deregister_manager") and getattr(model, "adata", None) is not None:
+        model.deregister_manager(model.adata)
+
+
+def as_seeds(seeds: int | Iterable[int]) -> list[int]:
+    """Return seeds as a list: a number stands for 0, 1, ...
+
+    Parameters
+    ----------
+    seeds
+        How many, or which.
+
+    Raises
+    ------
+    DataError
+        There is none, or one stands twice.
+    """
+    found = list(range(int(seeds))) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
+    if not found or len(set(found)) < len(found):
+        raise DataError(f"seeds={listing(found) if found else seeds} must be a number of seeds, or seeds that differ")
+    return found

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -18,13 +18,10 @@ from anndata import AnnData
 from rich.console import Console
 
 from altercell import __version__, benchmark, presets
-from altercell.benchmark import Candidate
+from altercell.benchmark import RESULTS, Candidate
 from altercell.cli._input import as_text, read_log_data
 from altercell.cli._output import honest_table
-from altercell.errors import DataError
-
-#: Folder of the pieces in the output folder.
-RESULTS = "results"
+from altercell.errors import DataError, listing
 
 
 @dataclass(frozen=True)
@@ -91,12 +88,18 @@ def run(
     console
         Where to print.
     """
-    candidates = presets.resolve([*settings.models, "baselines"])
-    _prepare(out, overwrite)
+    candidates = presets.resolve(settings.models)
+    _check(out, overwrite)
     adata = read_log_data(data, settings.layer, console)
     as_text(adata, settings.batch_key, settings.labels_key, settings.group_key, settings.split_key)
+    if overwrite:
+        shutil.rmtree(out / RESULTS, ignore_errors=True)
     n_genes = None if settings.n_genes >= adata.n_vars else settings.n_genes
-    with _executor(workers) as executor:
+    held = adata.obs.get(settings.group_key or settings.labels_key, pd.Series(dtype=str))
+    known = set(held.astype(str))
+    if (out / RESULTS).is_dir():
+        console.print(f"what is in {out / RESULTS} already is not run again")
+    with _told_when_stopped(out, console), _executor(workers) as executor:
         table = benchmark.holdout(
             adata,
             candidates,
@@ -104,7 +107,7 @@ def run(
             labels_key=settings.labels_key,
             source=settings.source,
             target=list(settings.target) if len(settings.target) > 1 else settings.target[0],
-            hold_out="each" if not settings.hold_out else [_names(text) for text in settings.hold_out],
+            hold_out=[_names(text, known) for text in settings.hold_out] or "each",
             hide=settings.hide,  # type: ignore[arg-type]
             group_key=settings.group_key,
             split_key=settings.split_key,
@@ -119,29 +122,38 @@ def run(
                 **({} if settings.max_epochs is None else {"max_epochs": settings.max_epochs}),
                 **({} if accelerator == "auto" else {"accelerator": accelerator}),
             },
+            on_step=None if console.is_terminal else lambda step: console.print(step, highlight=False, soft_wrap=True),
             n_cells=settings.n_cells,
             n_trees=settings.n_trees,
         )
+    # Models and sets of earlier calls are of the same question, and in the report as well.
+    table = pd.concat([benchmark.read_results(out / RESULTS), table[table["error"] != ""]], ignore_index=True)
     _report(table, adata, data, settings, candidates, out, console)
 
 
-def _names(text: str) -> str | list[str]:
+def _names(text: str, there: Collection[str]) -> str | list[str]:
     """Return the labels that one --hold-out names; several with a plus between them are held out at once."""
-    names = [name.strip() for name in text.split(" + ")]
-    return names[0] if len(names) == 1 else names
+    if text in there or " + " not in text:
+        return text
+    return [name.strip() for name in text.split(" + ")]
 
 
-def _prepare(out: Path, overwrite: bool) -> None:
+def _check(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise DataError(f"--out '{out}' is a file")
-    if out.is_dir() and any(out.iterdir()):
-        if overwrite:
-            shutil.rmtree(out / RESULTS, ignore_errors=True)
-        elif not (out / RESULTS).is_dir():
-            raise DataError(
-                f"--out '{out}' is not empty and holds no results to go on with; choose another folder, or give "
-                "--overwrite"
-            )
+    if out.is_dir() and any(out.iterdir()) and not overwrite and not (out / RESULTS).is_dir():
+        raise DataError(
+            f"--out '{out}' is not empty and holds no results to go on with; choose another folder, or give --overwrite"
+        )
+
+
+@contextlib.contextmanager
+def _told_when_stopped(out: Path, console: Console) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"stopped; what is finished is kept in {out / RESULTS}: the same command goes on from there")
+        raise
 
 
 @contextlib.contextmanager
@@ -182,6 +194,9 @@ def _report(
     for _, row in failed.iterrows():
         console.print(f"failed: {row['model']} on {row['split']}, seed {row['seed']}: {row['error']}", highlight=False)
     console.print(f"the verdict, every metric and the plots are in {path}")
+    unscored = {model.name for model in candidates} - set(scored["model"])
+    if unscored:
+        raise DataError(f"{listing(sorted(unscored))} failed on every held-out set")
 
 
 def _sizes(adata: AnnData, key: str) -> list[str]:

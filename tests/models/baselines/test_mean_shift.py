@@ -87,3 +87,29 @@ def test_a_common_response_is_recovered(full, full_truth, fit, values):
     full.X = x.astype(np.float32)
     pred = values(fit(MeanShift, full).predict(labels="Mono", **ASK))
     np.testing.assert_allclose(pred - full_truth.cells("control", "Mono"), np.tile(shift, (len(pred), 1)), atol=1e-5)
+
+
+def test_a_type_that_training_has_seen_may_take_its_own_difference():
+    import altercell as ac
+
+    cells = ac.data.normalize(
+        ac.datasets.simulate_response(n_cells=300, n_genes=40, n_types=3, specific_share=1.0, seed=0)
+    )
+    train, _ = ac.data.hold_out(cells, batch="stimulated", labels="type_2")
+    ac.MeanShift.setup_anndata(train, batch_key="condition", labels_key="cell_type")
+    own, others = ac.MeanShift(train, own_type=True), ac.MeanShift(train)
+    own.train()
+    others.train()
+
+    def moved(model, label):
+        answer = model.predict(source="control", target="stimulated", labels=label)
+        return np.asarray(answer.X - train[answer.obs_names].X).mean(0)
+
+    def mean(condition):
+        member = (train.obs["condition"] == condition) & (train.obs["cell_type"] == "type_0")
+        return np.asarray(train[member].X.mean(0)).ravel()
+
+    np.testing.assert_allclose(moved(own, "type_0"), mean("stimulated") - mean("control"), atol=1e-5)
+    assert np.abs(moved(own, "type_0") - moved(others, "type_0")).max() > 0.01
+    # One that it has not seen under the target is moved as ever.
+    np.testing.assert_allclose(moved(own, "type_2"), moved(others, "type_2"), atol=1e-6)

@@ -276,6 +276,7 @@ def test_it_can_be_compared_with_the_baselines(make_cells):
         hold_out=["B"],
         n_genes=None,
         metrics=["mse"],
+        add_baselines=False,
     )
     assert set(scores["model"]) == {"ScPerb", "no change", "real against real"}
     assert (scores["error"] == "").all()

@@ -65,6 +65,7 @@ class Runner(TrainRunner):
             if not isinstance(leaving.__context__, KeyboardInterrupt):
                 raise
             # Lightning turns a keyboard interrupt into an exit, which would close a notebook's kernel.
+            self.model.interrupted_ = True
             warnings.warn(
                 "training was interrupted; the model keeps its weights and its history so far",
                 UserWarning,
@@ -95,10 +96,16 @@ class Runner(TrainRunner):
 
 def _without(n_cells: int, validation_indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows to train on and those to validate on, both in order."""
-    rows = np.unique(np.asarray(validation_indices, dtype=np.int64))
+    given = np.asarray(validation_indices)
+    if given.dtype == bool:
+        given = np.flatnonzero(given) if given.shape == (n_cells,) else np.array([-1])
+    elif not np.issubdtype(given.dtype, np.integer):
+        given = np.array([-1])
+    rows = np.unique(given.astype(np.int64))
     if len(rows) == 0 or rows[0] < 0 or rows[-1] >= n_cells or len(rows) == n_cells:
         raise DataError(
-            f"validation_indices= must be rows of the {n_cells} registered cells, from 0, and leave some to train on"
+            f"validation_indices= must be row numbers, from 0, or a mask of the {n_cells} registered cells, and leave "
+            "some to train on"
         )
     return np.setdiff1d(np.arange(n_cells), rows), rows
 
@@ -111,6 +118,8 @@ class TrainingMixin(Base):
     #: The paper's optimiser settings; `plan_kwargs` overrides them.
     _plan_defaults: ClassVar[Mapping[str, Any]] = {}
     is_trained_: bool
+    #: Whether the last training was interrupted by the user.
+    interrupted_: bool = False
     # While train() runs: that it does, and the data module that it was given.
     _in_training: bool = False
     _datamodule: LightningDataModule | None = None
@@ -145,7 +154,7 @@ class TrainingMixin(Base):
         train_size
             Share of the registered cells to train on; the others are validation cells.
         validation_indices
-            Row numbers of the validation cells, in place of a random share.
+            Row numbers or a mask of the validation cells, in place of a random share.
         early_stopping
             Whether to stop when the validation loss no longer falls, and to keep the best epoch's weights. Without
             validation cells there is none.
@@ -177,6 +186,7 @@ class TrainingMixin(Base):
         DataError
             `max_epochs` or `batch_size` is too small, or what is to be watched is a training loss.
         """
+        self.interrupted_ = False
         if max_epochs < 1 or batch_size < 2:
             raise DataError(f"max_epochs={max_epochs} must be at least 1, and batch_size={batch_size} at least 2")
         used = self.seed if seed is None else int(seed)

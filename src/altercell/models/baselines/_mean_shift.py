@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+
+from altercell.models.baselines._closed_form import Weighting
 from altercell.models.baselines._shift import ShiftModel
 
 
@@ -27,10 +33,29 @@ class MeanShift(ShiftModel):
         ``"balanced"``: every type counts alike; ``"unbalanced"``: every cell counts alike.
     clip
         Whether negative values, which a shift gives where a gene goes down, are set to 0. That moves the means.
+    own_type
+        Whether a type that training has seen under both conditions, for example in other donors, is moved by its own
+        difference. Other types are moved as ever.
     seed
         For the signature that all models share.
     """
 
+    def __init__(
+        self,
+        adata: AnnData | MuData | None = None,
+        registry: Mapping[str, Any] | None = None,
+        *,
+        weighting: Weighting = "balanced",
+        clip: bool = False,
+        own_type: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(adata, registry, weighting=weighting, clip=clip, seed=seed)
+        self.own_type = own_type
+        self.init_params_ = self._get_init_params(locals())
+
     def _delta(self, source: int, target: int, own: int) -> np.ndarray:
+        if self.own_type and own >= 0 and (self._group_sizes()[[source, target], own] > 0).all():
+            return self._type_means(target)[own] - self._type_means(source)[own]
         types = self._other_types(own, source, target)
         return self._mean(target, types) - self._mean(source, types)
