@@ -42,6 +42,7 @@ def mixing(points: np.ndarray, batches: np.ndarray) -> float:
     return float((batches[near] != batches[:, None]).mean())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_published_method_mixes_batches_and_keeps_each_cell_in_its_row(
     name: str, cells: AnnData, batched_cells: AnnData, capsys: pytest.CaptureFixture[str]

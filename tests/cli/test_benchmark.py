@@ -50,6 +50,7 @@ def test_it_writes_the_report_and_the_tables(finished: tuple[Result, Path]) -> N
         assert told in page, told
 
 
+@pytest.mark.heavy
 def test_started_again_it_goes_on_and_takes_more_models(finished: tuple[Result, Path], file: Path) -> None:
     _, out = finished
     before = {path: path.stat().st_mtime_ns for path in (out / "results" / "pieces").iterdir()}
@@ -61,6 +62,7 @@ def test_started_again_it_goes_on_and_takes_more_models(finished: tuple[Result, 
     assert "cvae" in set(pd.read_parquet(out / "results.parquet")["model"])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("change", "splits"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from altercell.testing import parametrize_with_checks
 
 from .models import SUBJECTS, VARIANTS
@@ -14,6 +16,7 @@ def test_model(verify: Callable[[], None]) -> None:
     verify()
 
 
+@pytest.mark.heavy
 @parametrize_with_checks(VARIANTS, heavy=False)
 def test_variant(verify: Callable[[], None]) -> None:
     verify()

@@ -47,7 +47,14 @@ def test_ceiling_of_too_few_cells_and_of_unknown_metrics(arms):
 
 def test_spread_over_subsamples_surrounds_the_score(arms):
     spread = subsample_spread(*arms, n=40, size=60, seed=1)
-    assert list(spread.index) == ["pearson_r2", "r2", "mse", "pearson_delta"]
+    assert list(spread.index) == [
+        "pearson_r2",
+        "r2",
+        "mse",
+        "pearson_delta",
+        "variance_log_ratio",
+        "variance_pearson_r2",
+    ]
     assert list(spread.columns) == ["mean", "std"]
     whole = evaluate(*arms, metrics=list(spread.index))["value"]
     assert (spread["std"] > 0).all()

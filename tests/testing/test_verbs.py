@@ -13,6 +13,7 @@ from .suite import Net, Shift, subject_of
 # Not verbs: registration, training, files, state; and what scvi-tools' own base class has.
 PLUMBING = {"setup_anndata", "setup_mudata", "train", "cells", "to_device", "space", "counts"}
 PLUMBING |= {"save", "load", "load_registry", "convert_legacy_save"}
+PLUMBING |= {"as_trained", "interrupted_"}  # for callbacks and for the benchmark; tests/models/base
 PLUMBING |= {"load_query_data"}  # makes another model, as load does; tests/models/trvae/test_surgery.py
 
 
