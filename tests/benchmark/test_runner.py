@@ -171,7 +171,7 @@ def test_a_model_that_cannot_be_sent_is_a_row(sums: Task) -> None:
 def test_a_worker_that_dies_ends_the_run_and_loses_nothing(sums: Task, tmp_path: Path) -> None:
     good, deadly = Candidate("good", object), Candidate("deadly", object, {"dies": True})
     run(sums, [good], [0], path=tmp_path, progress=False)
-    with spawned(1) as executor, pytest.raises(WorkerError, match="a worker died .too little memory"):
+    with spawned(1) as executor, pytest.raises(WorkerError, match="a worker died; too little memory"):
         run(sums, [good, deadly], [0], path=tmp_path, executor=executor, progress=False)
     assert run(sums, [good], [0], path=tmp_path, progress=False)["value"].tolist() == [27, 39]
 
