@@ -45,7 +45,7 @@ def test_a_model_that_needs_the_source_condition_is_told_it() -> None:
 def test_every_preset_has_arguments_that_its_class_takes(preset: Candidate) -> None:
     taken = inspect.signature(preset.model).parameters
     assert set(preset.arguments) <= set(taken)
-    assert set(preset.predict) <= {*getattr(preset.model, "_predict_options", ()), "seed"}
+    assert set(preset.predict) <= {*getattr(preset.model, "_predict_options", ()), "seed", "cells"}
     assert preset.note
     assert presets.get(preset.name) == preset
 

@@ -23,6 +23,7 @@ _ROOMS = (
     "train",
 )
 _MODELS = (
+    "ResponseStack",
     "ScGen",
     "TrVAE",
     "CVAE",

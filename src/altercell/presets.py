@@ -81,8 +81,8 @@ def candidate(
     Examples
     --------
     >>> import altercell as ac
-    >>> candidate(ac.SCVI, predict={"draw": True}).predict
-    {'output': 'log', 'draw': True}
+    >>> candidate(ac.SCVI, predict={"cells": "sampled"}).predict
+    {'output': 'log', 'cells': 'sampled'}
     """
     parameters = inspect.signature(model).parameters
     likelihood = parameters.get("gene_likelihood")
@@ -194,7 +194,7 @@ _PRESETS: tuple[Callable[[], Candidate], ...] = (
         models.SCVI,
         "counterfactuals of scvi-tools' own model, drawn counts",
         {"max_epochs": 100, "plan_kwargs": {"max_kl_weight": 0.25, "n_epochs_kl_warmup": 100}},
-        {"draw": True},
+        {"cells": "sampled"},
     ),
 )
 

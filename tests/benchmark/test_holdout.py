@@ -198,7 +198,7 @@ def test_scvi_is_scored_in_log_space(keys: dict[str, Any], quick: list[Candidate
     options = {"n_hidden": 32, "n_latent": 4, "gene_likelihood": "nb"}
     train = {"max_epochs": 40, "plan_kwargs": {"lr": 1e-2, "eps": 1e-4}}
     expected = candidate(models.SCVI, "expected", train=train, **options)
-    drawn = Candidate("drawn", models.SCVI, options, train, {"output": "log", "draw": True}, counts=True)
+    drawn = Candidate("drawn", models.SCVI, options, train, {"output": "log", "cells": "sampled"}, counts=True)
     table = holdout(cells, [expected, drawn, quick[0]], **keys, hold_out=["type_1"], n_genes=40, **QUICK)
     assert (table["error"] == "").all()
     scores = table.pivot_table(index="metric", columns="model", values="value")

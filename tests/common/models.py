@@ -15,6 +15,8 @@ NARROW = {"n_hidden": (32, 16), "n_latent": 8}
 
 NO_DELTA = "the baseline of no change predicts the control cells themselves"
 NO_POSTERIOR = "an autoencoder has one point a cell, and no posterior that a seed could sample"
+OF_ALL_ASKED = "cells are calibrated, and templates drawn, over all that are asked of a type; reference= fixes the set"
+LOG_TOO = "it takes log data as well as counts, and what is no whole number is taken for a logarithm"
 TWO_CONDITIONS = "it has one generator for each direction between two conditions, and refuses a third by name"
 
 SUBJECTS = [
@@ -51,6 +53,7 @@ SUBJECTS = [
     Subject(MeanShift),
     Subject(PCAShift),
     Subject(RidgeShift),
+    Subject(ac.ResponseStack, known_failures={"C8-subset": OF_ALL_ASKED, "C8-subset-by-indices": OF_ALL_ASKED}),
 ]
 
 #: The same classes with other arguments: what is slow to check (a killed process, memory) does not read these.
@@ -69,6 +72,16 @@ VARIANTS = [
         learning_arguments=LEARNING,
         data="counts",
     ),
+    Subject(
+        ac.ResponseStack,
+        name="ResponseStack-counts",
+        arguments={"members": ("similar", "kriging", "attention", "mean"), "own_type": True},
+        data="counts",
+        known_failures={
+            **dict.fromkeys(("C8-subset", "C8-subset-by-indices"), OF_ALL_ASKED),
+            **dict.fromkeys(("C6-negative", "C6-log-for-counts"), LOG_TOO),
+        },
+    ),
     Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
     Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),
     Subject(
@@ -86,7 +99,7 @@ VARIANTS = [
         data="counts",
         verbs={
             "predict, drawn": lambda model, seed: model.predict(
-                source="control", target="stimulated", draw=True, seed=seed
+                source="control", target="stimulated", cells="sampled", seed=seed
             )
         },
     ),

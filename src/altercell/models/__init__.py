@@ -4,6 +4,7 @@ from altercell.models.baselines import MeanShift, NoChange, PCAShift, RandomStim
 from altercell.models.scgen import ScGen
 from altercell.models.scperb import ScPerb
 from altercell.models.scvi import SCVI
+from altercell.models.stack import ResponseStack
 from altercell.models.style_transfer import StyleTransferGAN
 from altercell.models.trvae import CVAE, MMDCVAE, MMDAutoencoder, TrVAE
 
@@ -16,6 +17,7 @@ __all__ = [
     "NoChange",
     "PCAShift",
     "RandomStimulated",
+    "ResponseStack",
     "RidgeShift",
     "ScGen",
     "ScPerb",

@@ -55,6 +55,8 @@ def more_genes(subject: Subject) -> None:
     def _change(cells: AnnData) -> AnnData:
         other = AnnData(np.full((cells.n_obs, 3), 1.0, dtype=np.float32), obs=cells.obs[[]])
         other.var_names = [f"unknown_{number}" for number in range(3)]
+        for name in cells.layers:
+            other.layers[name] = np.ones_like(other.X)
         wider = ad.concat([other, cells], axis=1, merge="first")
         wider.obs, wider.uns["altercell"] = cells.obs.copy(), cells.uns["altercell"]
         return wider

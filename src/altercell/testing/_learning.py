@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from altercell._space import LOG
 from altercell.data import hold_out
 from altercell.models.base import GenerativeModel, ResponseModel, TrainingMixin
 from altercell.testing._data import BATCH_KEY, HELD_OUT, LABELS_KEY, SOURCE, TARGET, dense, learnable
@@ -30,7 +31,10 @@ def _means(subject: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     train, real = _split(subject)
     chosen = ((train.obs[BATCH_KEY] == SOURCE) & (train.obs[LABELS_KEY] == HELD_OUT)).to_numpy()
     predicted = _learnt(subject).predict(source=SOURCE, target=TARGET, labels=HELD_OUT, seed=0)
-    return _mean(subject, train.X[chosen]), _mean(subject, real.X), _mean(subject, predicted.X)
+    values = dense(predicted.X).astype(np.float64)
+    if subject.data == "counts" and predicted.uns["altercell"]["space"].startswith(LOG):
+        values = np.expm1(values)
+    return _mean(subject, train.X[chosen]), _mean(subject, real.X), _mean(subject, values)
 
 
 def _mean(subject: Subject, values: Any) -> np.ndarray:

@@ -79,6 +79,7 @@ VERBS: dict[str, Verb] = {
     "generate from the prior": Verb("generate", _prior, lambda Model: True),
     "get_delta": Verb("get_delta", lambda model, seed: model.get_delta(SOURCE, TARGET)),
     "get_delta, resampled": Verb("get_delta", _resampled, lambda Model: True),
+    "get_mean": Verb("get_mean", lambda model, seed: model.get_mean(SOURCE, TARGET, HELD_OUT).to_numpy()),
     "group_means": Verb("group_means", lambda model, seed: model.group_means()),
     "remove_batch_effect": Verb("remove_batch_effect", lambda model, seed: model.remove_batch_effect()),
     "interpolate": Verb("interpolate", lambda model, seed: model.interpolate(source=SOURCE, target=TARGET, n=N_POINTS)),

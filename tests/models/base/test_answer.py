@@ -28,10 +28,16 @@ def blocks(values, form=np.asarray, size=3):
         yield form(values[start : start + size])
 
 
+def gathered(parts, n_cells=N_CELLS):
+    """Return the one matrix that blocks of rows become."""
+    (whole,) = in_memory(((part,) for part in parts), n_cells, N_GENES)
+    return whole
+
+
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csr_array])
 def test_full_blocks_become_one_dense_array(values, form, size):
-    whole = in_memory(blocks(values, form, size), N_CELLS, N_GENES)
+    whole = gathered(blocks(values, form, size))
     assert isinstance(whole, np.ndarray)
     assert whole.dtype == np.float32
     np.testing.assert_array_equal(whole, values)
@@ -40,7 +46,7 @@ def test_full_blocks_become_one_dense_array(values, form, size):
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_mostly_empty_blocks_become_sparse(values, form):
     values[np.random.default_rng(1).random(values.shape) < 0.8] = 0
-    whole = in_memory(blocks(values, form), N_CELLS, N_GENES)
+    whole = gathered(blocks(values, form))
     assert sparse.issparse(whole)
     assert (whole.format, whole.dtype) == ("csr", np.float32)
     np.testing.assert_array_equal(whole.toarray(), values)
@@ -48,18 +54,18 @@ def test_mostly_empty_blocks_become_sparse(values, form):
 
 def test_a_first_sparse_block_decides_and_loses_nothing(values):
     values[:3] = 0
-    np.testing.assert_array_equal(in_memory(blocks(values), N_CELLS, N_GENES).toarray(), values)
+    np.testing.assert_array_equal(gathered(blocks(values)).toarray(), values)
     values[:3], values[3:] = 1, 0
-    np.testing.assert_array_equal(in_memory(blocks(values), N_CELLS, N_GENES), values)
+    np.testing.assert_array_equal(gathered(blocks(values)), values)
 
 
 def test_doubles_become_float32(values):
-    assert in_memory(blocks(values.astype(np.float64)), N_CELLS, N_GENES).dtype == np.float32
-    assert in_memory(blocks(values.astype(np.float64) * 0), N_CELLS, N_GENES).dtype == np.float32
+    assert gathered(blocks(values.astype(np.float64))).dtype == np.float32
+    assert gathered(blocks(values.astype(np.float64) * 0)).dtype == np.float32
 
 
 def test_no_blocks_give_no_cells():
-    assert in_memory([], 0, N_GENES).shape == (0, N_GENES)
+    assert gathered([], 0).shape == (0, N_GENES)
 
 
 PROVENANCE = {
@@ -142,11 +148,33 @@ def test_the_file_is_written_as_the_blocks_come(values, tables, tmp_path):
     def watched():
         for start in range(0, N_CELLS, 3):
             seen.append([path.name for path in tmp_path.iterdir()])
-            yield values[start : start + 3]
+            yield (values[start : start + 3],)
 
     skeleton = ad.AnnData(obs=tables[0], var=tables[1])
-    on_disk(tmp_path / "a.h5ad", watched(), skeleton).file.close()
+    on_disk(tmp_path / "a.h5ad", watched(), skeleton, ["X"]).file.close()
     assert seen == [["a.h5ad.partial"]] * 3
     with h5py.File(tmp_path / "a.h5ad") as file:
         assert file["X"].shape == (N_CELLS, N_GENES)
         assert file["X"].attrs["encoding-type"] == "array"
+
+
+@pytest.mark.parametrize("on_disk_too", [False, True])
+def test_a_layer_comes_with_the_values(values, tables, tmp_path, on_disk_too):
+    counts = np.zeros_like(values)
+    counts[2, 3] = 7
+
+    def both():
+        for start in range(0, N_CELLS, 3):
+            yield values[start : start + 3], counts[start : start + 3]
+
+    path = tmp_path / "a.h5ad" if on_disk_too else None
+    adata = answer(both(), *tables, PROVENANCE, path, "counts", **({} if on_disk_too else {"layers": {"raw": values}}))
+    if on_disk_too:
+        adata.file.close()
+        adata = ad.read_h5ad(path)
+    else:
+        assert sparse.issparse(adata.layers["counts"])
+        np.testing.assert_array_equal(adata.layers["raw"], values)
+    np.testing.assert_array_equal(adata.X, values)
+    found = adata.layers["counts"]
+    np.testing.assert_array_equal(found.toarray() if sparse.issparse(found) else found, counts)

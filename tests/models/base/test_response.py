@@ -86,6 +86,7 @@ def test_the_account_says_how_it_was_made(adding):
         "batch_key": "condition",
         "labels_key": "cell_type",
         "space": "log1p of counts per 10,000",
+        "cells": "decoded",
         "seed": 5,
         "options": "noise=True",
     }

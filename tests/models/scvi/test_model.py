@@ -120,12 +120,12 @@ def test_a_deeper_cell_with_these_counts_is_the_same_cell_with_a_smaller_share(w
     np.testing.assert_allclose(np.expm1(twice), np.expm1(once) / 2, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("draw", [False, True])
-def test_a_cell_without_counts_of_these_genes_stays_without(with_totals, counts, rows, draw):
+@pytest.mark.parametrize("way", ["decoded", "sampled"])
+def test_a_cell_without_counts_of_these_genes_stays_without(with_totals, counts, rows, way):
     first = rows(counts, "control")[0]
     counts.X[first] = 0
     for output in ("model", "log"):
-        values = dense(with_totals.predict(counts, **ASK, output=output, draw=draw, seed=0))
+        values = dense(with_totals.predict(counts, **ASK, output=output, cells=way, seed=0))
         assert np.isfinite(values).all()
         assert (values[0] == 0).all()
         assert (values[1:].sum(1) > 0).all()
@@ -152,23 +152,25 @@ def test_drawn_counts_have_the_likelihoods_mean(counts, make_scvi, likelihood):
     copies = np.repeat(np.flatnonzero(counts.obs["condition"] == "control")[0], n)
     obs = counts.obs.iloc[copies].set_axis([f"copy_{number}" for number in range(n)])
     same = AnnData(counts.X[copies], obs=obs, var=counts.var)
-    drawn, mean = (dense(model.predict(same, **ASK, draw=draw, seed=0)) for draw in (True, False))
+    drawn, mean = (dense(model.predict(same, **ASK, cells=way, seed=0)) for way in ("sampled", "decoded"))
     assert (drawn == np.rint(drawn)).all()
     np.testing.assert_array_less(np.abs(drawn.mean(0) - mean[0]), 5 * drawn.std(0) / np.sqrt(n) + 1e-4)
     assert (drawn.var(0) > 0.9 * drawn.mean(0)).all()  # counting noise at the least
 
 
 def test_drawn_counts_are_a_function_of_their_seed_alone(zinb):
-    first, again, other = (zinb.predict(**ASK, draw=True, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (zinb.predict(**ASK, cells="sampled", seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(dense(first), dense(again))
     assert (dense(first) != dense(other)).any()
-    np.testing.assert_array_equal(dense(zinb.predict(**ASK, draw=True, seed=1, batch_size=7)), dense(first))
+    np.testing.assert_array_equal(dense(zinb.predict(**ASK, cells="sampled", seed=1, batch_size=7)), dense(first))
     assert first.uns["altercell"]["seed"] == 1
     assert "seed" not in zinb.predict(**ASK, seed=1).uns["altercell"]
 
 
 def test_drawn_counts_come_in_log_space_too(with_totals, rows):
-    drawn, log = (dense(with_totals.predict(**ASK, draw=True, seed=3, output=output)) for output in ("model", "log"))
+    drawn, log = (
+        dense(with_totals.predict(**ASK, cells="sampled", seed=3, output=output)) for output in ("model", "log")
+    )
     total = with_totals.adata.obs["total"].to_numpy()[rows(with_totals.adata, "control")]
     np.testing.assert_allclose(log, np.log1p(drawn / total[:, None] * 1e4), rtol=1e-5, atol=1e-6)
 
@@ -245,7 +247,7 @@ def test_unknown_options_of_predict(zinb):
 @pytest.mark.parametrize("dispersion", ["gene-batch", "gene-cell"])
 def test_other_dispersions_train_predict_and_draw(counts, make_scvi, dispersion):
     model = make_scvi(counts, epochs=1, dispersion=dispersion, gene_likelihood="nb")
-    drawn = dense(model.predict(**ASK, draw=True, seed=0))
+    drawn = dense(model.predict(**ASK, cells="sampled", seed=0))
     np.testing.assert_allclose(drawn.sum(), dense(model.predict(**ASK)).sum(), rtol=0.1)
 
 

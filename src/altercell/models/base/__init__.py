@@ -3,40 +3,58 @@
 from altercell.models.base._answer import answer
 from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weighting
 from altercell.models.base._cells import Cells
+from altercell.models.base._closed_form import ClosedFormModel, ProfileWeighting
 from altercell.models.base._conditional import ConditionalDecoding
 from altercell.models.base._draws import CountDraws
 from altercell.models.base._generative import GenerativeModel
+from altercell.models.base._keyed_draws import KeyedDraws, hashed
 from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
 from altercell.models.base._likelihood import (
+    LOG_SPACE,
     GeneLikelihood,
     LikelihoodModel,
     LikelihoodModule,
     Output,
 )
 from altercell.models.base._model import AltercellModel
+from altercell.models.base._moments import group_sums, sums_and_squares
+from altercell.models.base._profiles import Profiles, similarity_weights, typical_distance
 from altercell.models.base._response import Request, ResponseModel
 from altercell.models.base._schema import Schema
 from altercell.models.base._training import TrainingMixin
+from altercell.models.base._ways import Kinds, Way
 
 __all__ = [
     "INFERENCE_BATCH",
+    "LOG_SPACE",
     "Along",
     "AltercellModel",
     "Cells",
+    "ClosedFormModel",
     "ConditionalDecoding",
     "CountDraws",
     "GeneLikelihood",
     "GenerativeModel",
+    "KeyedDraws",
+    "Kinds",
     "LatentArithmetic",
     "LatentModel",
     "LikelihoodModel",
     "LikelihoodModule",
     "Output",
+    "ProfileWeighting",
+    "Profiles",
     "Request",
     "ResponseModel",
     "Schema",
     "TrainingMixin",
     "Types",
+    "Way",
     "Weighting",
     "answer",
+    "group_sums",
+    "hashed",
+    "similarity_weights",
+    "sums_and_squares",
+    "typical_distance",
 ]

@@ -71,13 +71,10 @@ class ConditionalDecoding(LatentModel):
             )
         return self._decode_points(latent, size_factor, batch_size, condition=code)
 
-    def _under_target(self, batch: dict[str, torch.Tensor], request: Request) -> torch.Tensor:
-        """Return the cells of a batch, encoded under the source and decoded under the target."""
-        z, target = self._source_points(batch, request)
-        return self._decode(z, batch.get("size_factor"), target)
-
-    def _source_points(self, batch: dict[str, torch.Tensor], request: Request) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the posterior means of a batch under the source, and the target's codes, of shape (n, 1)."""
+    def _source_points(
+        self, batch: dict[str, torch.Tensor], request: Request, condition: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the posterior means of a batch under the source, and the condition's codes, of shape (n, 1)."""
         own = torch.full((len(batch["X"]), 1), request.source, device=batch["X"].device)
         mean, _ = self._encode({**batch, "batch": own})
-        return mean, torch.full_like(own, request.target)
+        return mean, torch.full_like(own, condition)

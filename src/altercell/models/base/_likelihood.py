@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
@@ -17,8 +17,11 @@ from scvi.module.base import BaseModuleClass
 from altercell.errors import DataError, check_choice
 from altercell.losses import half_squared_error
 from altercell.models.base._cells import Cells
+from altercell.models.base._draws import CountDraws
 from altercell.models.base._latent import INFERENCE_BATCH
+from altercell.models.base._response import COUNT_SCALE
 from altercell.models.base._schema import REGISTRY_ENTRY
+from altercell.models.base._ways import Way
 from altercell.nn import CountDecoder
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ GeneLikelihood = Literal["gaussian", "nb", "zinb"]
 Output = Literal["model", "log"]
 
 # Counts enter the encoder as log1p of counts per 10,000, so that a cell's depth is not part of its latent point.
-ENCODER_TOTAL = 1e4
+ENCODER_TOTAL = COUNT_SCALE
 LOG_SPACE = "log1p of counts per 10,000"
 
 
@@ -194,6 +197,30 @@ class LikelihoodModel(Base):
 
     def _answer_space(self, **options: Any) -> str:
         return LOG_SPACE if self.counts and options.get("output") == "log" else self.space
+
+    @property
+    def works_on_counts(self) -> bool:
+        """Whether the model is set up on counts, rather than on log data."""
+        return self.counts
+
+    @property
+    def cell_ways(self) -> tuple[Way, ...]:
+        """The ways to make cells of a prediction that the model offers, its own first; see ``predict``."""
+        return (*self._log_ways(), "sampled") if self.counts else super().cell_ways
+
+    def _log_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.counts:
+            self._check_output("log")
+        return {**options, "output": "log"}
+
+    def _way_space(self, way: Way, **options: Any) -> str:
+        return self._answer_space(**(self._log_options(options) if way == "residual" else options))
+
+    def _drawn(self, outputs: Mapping[str, Any], draws: CountDraws | None) -> torch.Tensor:
+        """Return expected cells, or with `draws` counts drawn from the likelihood."""
+        if draws is None:
+            return self.module.expected(dict(outputs))
+        return draws(outputs["mean"], outputs["theta"], outputs["zi_logits"])
 
     def _to_output(self, values: torch.Tensor, batch: dict[str, torch.Tensor], output: str) -> torch.Tensor:
         """Return decoded values as they were asked for: as they are, or counts as log1p of counts per 10,000."""

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 import pandas as pd
+import torch
 from anndata import AnnData
 from mudata import MuData
 
 from altercell import __version__
+from altercell._space import COUNTS, LOG
 from altercell.errors import DataError, GroupError, listing
 from altercell.models.base._answer import answer
 from altercell.models.base._cells import Cells, check_batch_size
 from altercell.models.base._latent import INFERENCE_BATCH
 from altercell.models.base._schema import as_list
+from altercell.models.base._templates import COUNTS_LAYER
+from altercell.models.base._ways import (
+    Kinds,
+    Way,
+    predict_means,
+    reference_cells,
+    residual_blocks,
+    transport_blocks,
+)
 
 if TYPE_CHECKING:
     from altercell.models.base._model import AltercellModel as Base
 else:
     Base = object
 
+#: Counts are seen on the log scale as log1p of counts per so many.
+COUNT_SCALE = 1e4
 FEW_CELLS = 20
 FEW_TYPES = 3
 #: Column of the cells' own names in an answer for several targets, where each cell stands once a target.
@@ -46,6 +59,8 @@ class Request:
         Cells a batch.
     seed
         Seed in use.
+    way
+        How cells are made of the prediction.
     """
 
     source: int
@@ -53,6 +68,7 @@ class Request:
     label_codes: np.ndarray
     batch_size: int
     seed: int
+    way: Way = "decoded"
 
 
 class ResponseModel(ABC, Base):
@@ -63,6 +79,8 @@ class ResponseModel(ABC, Base):
     _random_response: ClassVar[bool] = False
     #: Names of the options that the model's `predict` takes beside those of all models.
     _predict_options: ClassVar[tuple[str, ...]] = ()
+    #: Whether a type's own target cells, where training has some, have no part in the prediction of its cells.
+    _leaves_own_type_out: ClassVar[bool] = False
 
     def predict(
         self,
@@ -75,6 +93,8 @@ class ResponseModel(ABC, Base):
         batch_size: int | None = None,
         seed: int | None = None,
         path: str | Path | None = None,
+        cells: Way | None = None,
+        reference: AnnData | MuData | None = None,
         **options: Any,
     ) -> AnnData:
         """Predict what cells of condition `source` would look like under condition `target`.
@@ -98,6 +118,22 @@ class ResponseModel(ABC, Base):
         path
             An ``.h5ad`` file to write to as the cells come; the answer is then backed by it, and memory holds one
             batch.
+        cells
+            How cells are made of the prediction; None for the model's own way (:attr:`cell_ways` has it first). One of
+
+            * ``"decoded"``: what the model's paper does;
+            * ``"residual"``: the cell itself, moved by the difference of what is decoded under target and source, so
+              that it keeps what the model does not describe; negative values are cut off, and each gene is brought
+              back to the predicted mean of its type. On the log scale;
+            * ``"transport"``: measured target cells of alike types, brought to the source cell's total count and to the
+              predicted mean of its type, gene by gene. Needs the training cells, and counts: those that the model is
+              set up on, or ``layers["counts"]`` and ``obs["size_factor"]``, as :func:`altercell.data.normalize` keeps
+              them. The answer has whole counts in ``layers["counts"]``;
+            * ``"sampled"``: counts drawn from the likelihood, where the model has one.
+        reference
+            Source cells of every asked type, to which ``"residual"`` and ``"transport"`` refer: their mean is what is
+            brought to the predicted one. None: the cells that are asked, so that asking for fewer changes them a
+            little.
         **options
             Further options of the model; see its own ``predict``.
 
@@ -126,33 +162,111 @@ class ResponseModel(ABC, Base):
         source_code, target_codes = self._asked_codes(source, targets)
         batch = check_batch_size(INFERENCE_BATCH if batch_size is None else batch_size)
         wanted = label_list(labels)
-        cells = self._source_cells(adata, source, wanted, indices)
-        label_codes = self.schema.cell_label_codes(cells.data)[cells.rows]
+        asked = self._source_cells(adata, source, wanted, indices)
+        way = self._asked_way(cells, reference, asked)
+        label_codes = self.schema.cell_label_codes(asked.data)[asked.rows]
         with self._inference(seed) as used:
-            requests = [Request(source_code, code, label_codes, batch, used) for code in target_codes]
-            obs = cells.obs() if several is None else _once_a_target(cells.obs(), several)
-            codes, names = np.repeat(target_codes, len(cells)), list(self.schema.conditions)
+            requests = [Request(source_code, code, label_codes, batch, used, way) for code in target_codes]
+            obs = asked.obs() if several is None else _once_a_target(asked.obs(), several)
+            codes, names = np.repeat(target_codes, len(asked)), list(self.schema.conditions)
             obs[self.schema.batch_key] = pd.Categorical.from_codes(codes, categories=names)
+            drawn = way in ("transport", "sampled")
             provenance = {
                 "model": type(self).__name__,
                 "verb": "predict",
                 "version": __version__,
                 "source": str(source),
                 "target": str(target) if several is None else [str(name) for name in several],
-                "labels": [str(label) for label in wanted or self._labels_of(cells)],
+                "labels": [str(label) for label in wanted or self._labels_of(asked)],
                 "batch_key": self.schema.batch_key,
                 "labels_key": self.schema.labels_key,
-                "space": self._answer_space(**options),
-                "seed": used if self._reads_seed(**options) else None,
+                "space": self._way_space(way, **options),
+                "cells": way,
+                "seed": used if drawn or self._reads_seed(**options) else None,
                 "arguments": self._arguments_in_words(),
                 "options": ", ".join(f"{key}={_short(value)}" for key, value in options.items() if value is not None)
                 or None,
-                "trust": self._doubts(cells, requests[0], **options)
+                "trust": self._doubts(asked, requests[0], **options)
                 if several is None
-                else self._doubts_by_target(cells, requests, **options),
+                else self._doubts_by_target(asked, requests, **options),
+                **(self._more_provenance(asked, requests[0]) if several is None else {}),
             }
-            blocks = [self._respond(cells, request, **options) for request in requests]
-            return answer(chain.from_iterable(blocks), obs, cells.var(), provenance, path)
+            blocks = [self._made(asked, request, reference, options) for request in requests]
+            layer = COUNTS_LAYER if way == "transport" else None
+            return answer(chain.from_iterable(blocks), obs, asked.var(), provenance, path, layer)
+
+    @property
+    def cell_ways(self) -> tuple[Way, ...]:
+        """The ways to make cells of a prediction that the model offers, its own first; see :meth:`predict`."""
+        # A model of counts offers more where it says what its counts are on the log scale.
+        return self._log_ways() if self.space.startswith(LOG) else ("decoded",)
+
+    def _log_ways(self) -> tuple[Way, ...]:
+        return ("decoded", "residual", "transport") if self.has_unshifted else ("decoded", "transport")
+
+    @property
+    def has_unshifted(self) -> bool:
+        """Whether the model decodes cells under their own condition, which ``cells="residual"`` needs."""
+        return type(self)._unshifted is not ResponseModel._unshifted
+
+    @property
+    def works_on_counts(self) -> bool:
+        """Whether the model is set up on counts, rather than on log data."""
+        return self.space == COUNTS
+
+    @property
+    def log_scale(self) -> float:
+        """The total that a model of counts scales them to before it takes the logarithm."""
+        return COUNT_SCALE
+
+    def _asked_way(self, way: Way | None, reference: object, cells: Cells) -> Way:
+        way = self.cell_ways[0] if way is None else way
+        if way not in get_args(Way) or way not in self.cell_ways:
+            raise DataError(
+                f"cells={way!r} is not among the ways that this {type(self).__name__} makes cells: "
+                f"{listing(self.cell_ways)}"
+            )
+        if reference is not None and way not in ("residual", "transport"):
+            raise DataError(f"reference= is for cells='residual' and cells='transport', not for cells='{way}'")
+        return way
+
+    def _made(
+        self, cells: Cells, request: Request, reference: AnnData | MuData | None, options: Mapping[str, Any]
+    ) -> Iterator[Any]:
+        """Return the blocks of predicted cells, made in the way that was asked for."""
+        if request.way in ("decoded", "sampled"):
+            return self._respond(cells, request, **options)
+        on_log_scale = self._log_options(options)
+        refers, kinds = (
+            (cells, Kinds.of(cells)) if reference is None else reference_cells(self, reference, cells, request)
+        )
+        means = predict_means(self, refers, kinds, request, on_log_scale)
+        if request.way == "residual":
+            return residual_blocks(self, cells, means, request, on_log_scale)
+        log = self._way_space("transport", **options) != COUNTS
+        return transport_blocks(self, cells, means, request, fixed=reference is not None, log=log)
+
+    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        """Yield the cells decoded under their own condition, by the blocks of :meth:`_respond`."""
+        raise NotImplementedError
+
+    def _log_values(self, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
+        """Return the cells of a batch on the log scale, shape (n, n_genes)."""
+        x = batch["X"]
+        return (torch.log1p(x / batch["size_factor"] * self.log_scale) if self.works_on_counts else x).numpy()
+
+    def _log_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the options with which the prediction is on the log scale."""
+        return options
+
+    def _way_space(self, way: Way, **options: Any) -> str:
+        return self._answer_space(**options)
+
+    def _template_types(self, sizes: np.ndarray, own: int) -> np.ndarray:
+        """Return the types whose target cells may be templates for cells of type `own` (-1: unseen)."""
+        types = np.flatnonzero(sizes > 0)
+        others = types[types != own]
+        return others if self._leaves_own_type_out and self.schema.labels_key is not None and len(others) else types
 
     def _asked_codes(self, source: object, targets: Sequence[object]) -> tuple[int, list[int]]:
         """Return the codes of the source and of the targets, after checking that they can be predicted."""
@@ -214,6 +328,10 @@ class ResponseModel(ABC, Base):
             for doubt in self._doubts(cells, request, **options):
                 about.setdefault(doubt, []).append(self.schema.conditions[request.target])
         return [f"target {listing(names)}: {doubt}" for doubt, names in about.items()]
+
+    def _more_provenance(self, cells: Cells, request: Request) -> dict[str, Any]:
+        """Return what else a model has to say of how an answer for one target was made, by name."""
+        return {}
 
     def _group_sizes(self) -> np.ndarray:
         """Return how many training cells each (condition, label) has, shape (n_conditions, n_labels)."""

@@ -1,6 +1,5 @@
 """Response baselines: closed forms with the verbs of every model, so that a table is never without them."""
 
-from altercell.models.baselines._closed_form import ClosedFormModel, Weighting
 from altercell.models.baselines._group_means import GroupMeanModel
 from altercell.models.baselines._mean_shift import MeanShift
 from altercell.models.baselines._no_change import NoChange
@@ -11,7 +10,6 @@ from altercell.models.baselines._shift import ShiftModel
 from altercell.models.baselines._stimulated_mean import StimulatedMean
 
 __all__ = [
-    "ClosedFormModel",
     "GroupMeanModel",
     "MeanShift",
     "NoChange",
@@ -20,5 +18,4 @@ __all__ = [
     "RidgeShift",
     "ShiftModel",
     "StimulatedMean",
-    "Weighting",
 ]

@@ -8,40 +8,8 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from mudata import MuData
-from scipy import sparse
 
-from altercell.models.base import Cells
-from altercell.models.baselines._closed_form import ClosedFormModel, Weighting
-
-
-def group_sums(cells: Cells, groups: np.ndarray, n_groups: int, batch_size: int) -> np.ndarray:
-    """Sum cells by group, in float64 and without a dense copy of sparse data.
-
-    Parameters
-    ----------
-    cells
-        The cells.
-    groups
-        Group of each cell, from 0 to ``n_groups - 1``, shape ``(n_cells,)``.
-    n_groups
-        Number of groups.
-    batch_size
-        Cells a batch.
-
-    Returns
-    -------
-    The sums, shape ``(n_groups, n_genes)``; 0 for a group without cells.
-    """
-    sums = np.zeros((n_groups, cells.n_genes))
-    for start in range(0, len(cells), batch_size):
-        values = cells.read(slice(start, start + batch_size), dense=False)  # (n, n_genes)
-        # Only the groups of this batch, so that thousands of groups cost nothing here.
-        present, member = np.unique(groups[start : start + batch_size], return_inverse=True)
-        ones = np.ones(len(member))
-        indicator = sparse.csr_matrix((ones, (member, np.arange(len(member)))), shape=(len(present), len(member)))
-        batch_sums = indicator @ values  # (n_present, n_genes), float64
-        sums[present] += batch_sums.toarray() if sparse.issparse(batch_sums) else batch_sums
-    return sums
+from altercell.models.base import Cells, ClosedFormModel, ProfileWeighting, group_sums
 
 
 class GroupMeanModel(ClosedFormModel):
@@ -69,7 +37,7 @@ class GroupMeanModel(ClosedFormModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: Weighting = "balanced",
+        weighting: ProfileWeighting = "balanced",
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)

@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.models.baselines._closed_form import Weighting
+from altercell.models.base import ProfileWeighting
 from altercell.models.baselines._shift import ShiftModel
 
 
@@ -45,7 +45,7 @@ class MeanShift(ShiftModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: Weighting = "balanced",
+        weighting: ProfileWeighting = "balanced",
         clip: bool = False,
         own_type: bool = False,
         seed: int = 0,

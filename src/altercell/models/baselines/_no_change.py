@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from altercell.models.base import Cells, Request
-from altercell.models.baselines._closed_form import ClosedFormModel
+from altercell.models.base import Cells, ClosedFormModel, Request
 
 
 class NoChange(ClosedFormModel):

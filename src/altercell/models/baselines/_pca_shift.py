@@ -12,8 +12,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 
 from altercell.errors import DataError
-from altercell.models.base import Cells
-from altercell.models.baselines._closed_form import Weighting
+from altercell.models.base import Cells, ProfileWeighting
 from altercell.models.baselines._mean_shift import MeanShift
 
 
@@ -94,7 +93,7 @@ class PCAShift(MeanShift):
         *,
         n_components: int = 100,
         reconstruct: bool = False,
-        weighting: Weighting = "balanced",
+        weighting: ProfileWeighting = "balanced",
         clip: bool = False,
         seed: int = 0,
     ) -> None:

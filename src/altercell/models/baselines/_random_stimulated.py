@@ -11,8 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell.errors import NotTrainedError
-from altercell.models.base import Cells, Request
-from altercell.models.baselines._closed_form import ClosedFormModel, Weighting
+from altercell.models.base import Cells, ClosedFormModel, ProfileWeighting, Request
 
 
 def uniform_by_name(names: pd.Index, seed: int, stream: int) -> np.ndarray:
@@ -71,7 +70,7 @@ class RandomStimulated(ClosedFormModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: Weighting = "balanced",
+        weighting: ProfileWeighting = "balanced",
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)

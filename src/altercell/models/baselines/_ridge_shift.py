@@ -11,8 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell.errors import DataError, KeyNotFoundError
-from altercell.models.base import Cells, Request
-from altercell.models.baselines._group_means import group_sums
+from altercell.models.base import Cells, Request, group_sums
 from altercell.models.baselines._shift import ShiftModel
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.models.base import Cells, Request
-from altercell.models.baselines._closed_form import Weighting
+from altercell.models.base import Cells, ProfileWeighting, Request
 from altercell.models.baselines._group_means import GroupMeanModel
 
 
@@ -37,7 +36,7 @@ class ShiftModel(GroupMeanModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: Weighting = "balanced",
+        weighting: ProfileWeighting = "balanced",
         clip: bool = False,
         seed: int = 0,
     ) -> None:
@@ -65,6 +64,10 @@ class ShiftModel(GroupMeanModel):
             positions = slice(start, start + request.batch_size)
             values = self._start(cells.read(positions)) + deltas[place[positions]]
             yield np.maximum(values, 0) if self.clip else values
+
+    def _unshifted(self, cells: Cells, request: Request, **options: object) -> Iterator[np.ndarray]:
+        for start in range(0, len(cells), request.batch_size):
+            yield self._start(cells.read(slice(start, start + request.batch_size)))
 
     def _doubts(self, cells: Cells, request: Request, **options: object) -> list[str]:
         doubts = super()._doubts(cells, request, **options)

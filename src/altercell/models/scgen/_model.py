@@ -17,6 +17,7 @@ from altercell.errors import DataError, GroupError, check_choice
 from altercell.models.base import (
     AltercellModel,
     Cells,
+    CountDraws,
     GeneLikelihood,
     LatentArithmetic,
     LatentModel,
@@ -26,6 +27,7 @@ from altercell.models.base import (
     ResponseModel,
     TrainingMixin,
     Types,
+    Way,
     Weighting,
 )
 from altercell.models.base._response import label_list
@@ -168,15 +170,17 @@ class ScGen(
         types: Types = "shared",
         nearest: int | None = None,
         output: Output = "model",
+        cells: Way | None = None,
+        reference: AnnData | MuData | None = None,
     ) -> AnnData:
         """Predict what cells of condition `source` would look like under condition `target`: decode(mu(x) + delta).
 
         Parameters
         ----------
-        adata, source, target, labels, indices, batch_size, path
+        adata, source, target, labels, indices, batch_size, path, cells, reference
             See :meth:`altercell.models.base.ResponseModel.predict`.
         seed
-            Seed of ``weighting="resampled"``.
+            Seed of ``weighting="resampled"``, and of cells that are drawn.
         delta
             A latent difference of your own, shape ``(n_latent,)``; the three arguments that follow are then not used.
         weighting, types
@@ -208,6 +212,8 @@ class ScGen(
             batch_size=batch_size,
             seed=seed,
             path=path,
+            cells=cells,
+            reference=reference,
             **options,
         )
 
@@ -224,10 +230,22 @@ class ScGen(
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
         delta = torch.from_numpy(self._asked_delta(request, options)).to(self.module.device)
+        return self._moved_by(delta, cells, request, options["output"])
+
+    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        return self._moved_by(0.0, cells, request, options["output"])
+
+    def _moved_by(
+        self, delta: torch.Tensor | float, cells: Cells, request: Request, output: Output
+    ) -> Iterator[np.ndarray]:
+        """Yield the cells decoded at their latent points moved by a step."""
+        draws = CountDraws(request.seed) if request.way == "sampled" else None
         for _, batch in cells.batches(request.batch_size):
             moved = self._to_device(batch)
-            values = self._decode(self._encode(moved)[0] + delta, moved.get("size_factor"))
-            yield self._to_output(values, moved, options["output"]).cpu().numpy()
+            totals = moved.get("size_factor")
+            self._needs_total(totals)
+            decoded = self.module.generative(self._encode(moved)[0] + delta, totals)
+            yield self._to_output(self._drawn(decoded, draws), moved, output).cpu().numpy()
 
     def _asked_delta(self, request: Request, options: Mapping[str, Any]) -> np.ndarray:
         if options["delta"] is not None:

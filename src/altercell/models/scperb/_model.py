@@ -233,3 +233,7 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
             z = self._encode(self._to_device(batch))[0]
             step = self.module.shift(z, request.source, request.target)
             yield self._decode(z + step, None).cpu().numpy()
+
+    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        for _, batch in cells.batches(request.batch_size):
+            yield self._decode(self._encode(self._to_device(batch))[0], None).cpu().numpy()

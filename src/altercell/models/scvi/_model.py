@@ -26,6 +26,7 @@ from altercell.models.base import (
     Request,
     ResponseModel,
     TrainingMixin,
+    Way,
 )
 from altercell.models.scvi._module import ScviModule
 
@@ -88,7 +89,7 @@ class SCVI(LikelihoodModel, ConditionalDecoding, ResponseModel, TrainingMixin, A
         "n_epochs_kl_warmup": 400,
     }
 
-    _predict_options: ClassVar[tuple[str, ...]] = ("output", "draw")
+    _predict_options: ClassVar[tuple[str, ...]] = ("output",)
 
     def __init__(
         self,
@@ -164,24 +165,23 @@ class SCVI(LikelihoodModel, ConditionalDecoding, ResponseModel, TrainingMixin, A
         seed: int | None = None,
         path: str | Path | None = None,
         output: Output = "model",
-        draw: bool = False,
+        cells: Way | None = None,
+        reference: AnnData | MuData | None = None,
     ) -> AnnData:
         """Predict what cells of condition `source` would look like under condition `target`: decode(mu(x), target).
 
         Parameters
         ----------
-        adata, source, target, labels, indices, batch_size, path
-            See :meth:`altercell.models.base.ResponseModel.predict`.
+        adata, source, target, labels, indices, batch_size, path, cells, reference
+            See :meth:`altercell.models.base.ResponseModel.predict`. Expected counts have no counting noise, and in log
+            space they lie above the mean of measured cells: ``cells="sampled"`` draws each cell's counts from the
+            likelihood, for where predicted cells are scored against measured ones.
         seed
             Seed of the counts that are drawn.
         output
             ``"model"``: expected counts, at the source cell's total of the model's genes; ``"log"``: log1p of them per
             10,000 of the source cell's counts over all genes, which ``size_factor_key`` of :meth:`setup_anndata`
             tells. Either way the share of the counts that falls on the model's genes stays that of the source cell.
-        draw
-            Whether to draw each cell's counts from the likelihood, in place of the expected counts. These have no
-            counting noise, and in log space they lie above the mean of measured cells: draw where predicted cells are
-            scored against measured ones.
 
         Returns
         -------
@@ -197,8 +197,9 @@ class SCVI(LikelihoodModel, ConditionalDecoding, ResponseModel, TrainingMixin, A
             batch_size=batch_size,
             seed=seed,
             path=path,
+            cells=cells,
+            reference=reference,
             output=output,
-            draw=draw,
         )
 
     def decode(
@@ -247,17 +248,21 @@ class SCVI(LikelihoodModel, ConditionalDecoding, ResponseModel, TrainingMixin, A
         self._needs_total(size_factor)
         return self.module.decoded(z, cast("torch.Tensor", size_factor), condition).mean
 
-    def _reads_seed(self, **options: Any) -> bool:
-        return bool(options["draw"])
-
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        draws = CountDraws(request.seed) if options["draw"] else None
+        return self._decoded_under(request.target, cells, request, options["output"])
+
+    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        return self._decoded_under(request.source, cells, request, options["output"])
+
+    def _decoded_under(self, condition: int, cells: Cells, request: Request, output: Output) -> Iterator[np.ndarray]:
+        """Yield the cells encoded under the source and decoded under a condition."""
+        draws = CountDraws(request.seed) if request.way == "sampled" else None
         for _, batch in cells.batches(request.batch_size):
             moved = self._to_device(batch)
-            z, target = self._source_points(moved, request)
-            px = self.module.decoded(z, moved["X"].sum(1, keepdim=True), target)
+            z, code = self._source_points(moved, request, condition)
+            px = self.module.decoded(z, moved["X"].sum(1, keepdim=True), code)
             values = px.mean if draws is None else draws(*_parameters(px))
-            yield self._to_output(values, moved, options["output"]).cpu().numpy()
+            yield self._to_output(values, moved, output).cpu().numpy()
 
 
 def _parameters(px: Any) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:

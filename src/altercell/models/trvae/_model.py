@@ -19,12 +19,14 @@ from altercell.models.base import (
     AltercellModel,
     Cells,
     ConditionalDecoding,
+    CountDraws,
     GeneLikelihood,
     LikelihoodModel,
     Output,
     Request,
     ResponseModel,
     TrainingMixin,
+    Way,
 )
 from altercell.models.trvae._module import Estimator, MMDLayer, TrVAEModule
 from altercell.models.trvae._networks import BatchNorm
@@ -201,13 +203,15 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
         seed: int | None = None,
         path: str | Path | None = None,
         output: Output = "model",
+        cells: Way | None = None,
+        reference: AnnData | MuData | None = None,
     ) -> AnnData:
         """Predict what cells of condition `source` would look like under `target`: g(E[z | x, source], target).
 
         Parameters
         ----------
-        adata, source, target, labels, indices, batch_size, seed, path
-            See :meth:`altercell.models.base.ResponseModel.predict`; the answer is not random.
+        adata, source, target, labels, indices, batch_size, seed, path, cells, reference
+            See :meth:`altercell.models.base.ResponseModel.predict`; only cells that are drawn are random.
         output
             ``"model"``: the space that the model works on; ``"log"``: log1p of expected counts per 10,000.
 
@@ -225,6 +229,8 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
             batch_size=batch_size,
             seed=seed,
             path=path,
+            cells=cells,
+            reference=reference,
             output=output,
         )
 
@@ -290,10 +296,20 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
         return self.module.expected(self.module.generative(z, condition, size_factor))
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        return self._decoded_under(request.target, cells, request, options["output"])
+
+    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        return self._decoded_under(request.source, cells, request, options["output"])
+
+    def _decoded_under(self, condition: int, cells: Cells, request: Request, output: Output) -> Iterator[np.ndarray]:
+        """Yield the cells encoded under the source and decoded under a condition."""
+        draws = CountDraws(request.seed) if request.way == "sampled" else None
         for _, batch in cells.batches(request.batch_size):
             moved = self._to_device(batch)
-            values = self._under_target(moved, request)
-            yield self._to_output(values, moved, options["output"]).cpu().numpy()
+            totals = moved.get("size_factor")
+            self._needs_total(totals)
+            decoded = self.module.generative(*self._source_points(moved, request, condition), totals)
+            yield self._to_output(self._drawn(decoded, draws), moved, output).cpu().numpy()
 
 
 def _conditions(cells: Cells) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -12,10 +12,13 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell.errors import DataError, GroupError, NotTrainedError, check_choice, listing
-from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, Request, ResponseModel
-from altercell.models.baselines._state import FittedState
+from altercell.models.base._cells import Cells
+from altercell.models.base._latent import INFERENCE_BATCH
+from altercell.models.base._model import AltercellModel
+from altercell.models.base._response import Request, ResponseModel
+from altercell.models.base._state import FittedState
 
-Weighting = Literal["balanced", "unbalanced"]
+ProfileWeighting = Literal["balanced", "unbalanced"]
 
 
 class ClosedFormModel(ResponseModel, AltercellModel):
@@ -33,6 +36,8 @@ class ClosedFormModel(ResponseModel, AltercellModel):
     seed
         For the signature that all models share; fitting in closed form is not random.
     """
+
+    _leaves_own_type_out: ClassVar[bool] = True
 
     def __init__(
         self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0
@@ -108,4 +113,4 @@ class ClosedFormModel(ResponseModel, AltercellModel):
 
     @staticmethod
     def _check_weighting(weighting: str) -> None:
-        check_choice("weighting", weighting, get_args(Weighting))
+        check_choice("weighting", weighting, get_args(ProfileWeighting))

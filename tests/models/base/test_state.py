@@ -2,7 +2,7 @@
 
 import torch
 
-from altercell.models.baselines._state import FittedState
+from altercell.models.base._state import FittedState
 
 
 def test_buffers_are_float32_zeros_of_the_given_shapes():

@@ -1,0 +1,48 @@
+"""How far the predicted mean of a gene may be off, calibrated on types whose response is known."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+#: The share of genes that are to lie within the band that the standard error is scaled by.
+BAND = 0.9
+FACTORS = (1e-2, 1e2)
+
+
+def calibrated(
+    variance: np.ndarray, error: np.ndarray, known_variance: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, float]:
+    r"""Scale variances so that the errors that are known lie within their bands as often as they should.
+
+    The factor f is such that 90 % of the known errors are within :math:`\pm 1.645 \sqrt{f v + \nu}`.
+
+    Parameters
+    ----------
+    variance
+        Variances v to scale, any shape.
+    error
+        Known errors, of any other shape.
+    known_variance, noise
+        Their variances v, and the variances :math:`\nu` of the measured means that they are errors from, of its shape.
+
+    Returns
+    -------
+    Standard errors :math:`\sqrt{f v}`, and f. Without a known error f is 1.
+    """
+    if error.size == 0:
+        return np.sqrt(variance), 1.0
+    limit = float(norm.ppf((1 + BAND) / 2))
+
+    def lacking(log_factor: float) -> float:
+        return float((np.abs(error) <= limit * np.sqrt(np.exp(log_factor) * known_variance + noise)).mean()) - BAND
+
+    low, high = np.log(FACTORS)
+    if lacking(low) >= 0:
+        factor = FACTORS[0]
+    elif lacking(high) <= 0:
+        factor = FACTORS[1]
+    else:
+        factor = float(np.exp(brentq(lacking, low, high, xtol=1e-3)))
+    return np.sqrt(factor * variance), factor

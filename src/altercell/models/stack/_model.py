@@ -1,0 +1,324 @@
+"""ResponseStack: AnnData in, AnnData out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from altercell.errors import DataError, GroupError, KeyNotFoundError, NotTrainedError, listing
+from altercell.models.base import (
+    LOG_SPACE,
+    Cells,
+    ClosedFormModel,
+    Kinds,
+    Profiles,
+    Request,
+    Way,
+    sums_and_squares,
+)
+from altercell.models.base._templates import counted
+from altercell.models.stack._attention import ControlSpace
+from altercell.models.stack._control_space import TrainingControls, WithOthers
+from altercell.models.stack._evidence import Evidence
+from altercell.models.stack._log_cells import LogCells
+from altercell.models.stack._solve import MEMBERS, Prediction, make_members, solve
+
+logger = logging.getLogger(__name__)
+
+#: A type whose response is read has at least so many cells in both conditions.
+LEAST_CELLS = 5
+FEW_PAIRS = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class OtherTypes:
+    """Types that are asked and have no training cells in the source: they are known by the cells that are asked.
+
+    Attributes
+    ----------
+    profiles
+        Their mean control cells.
+    cells, kinds
+        The cells, and the type of each, counted from 0; -1 for cells of no such type.
+    """
+
+    profiles: Profiles
+    cells: LogCells
+    kinds: np.ndarray
+
+
+class ResponseStack(ClosedFormModel):
+    r"""A mean that is borrowed from alike types, and cells that stay real: altercell's own model.
+
+    The mean target cell of a type is a weighted mean of what several closed forms say; the weights are learnt from
+    types whose response is known, each predicted from the others. Cells are made of it by transport of measured ones.
+    The guide has the equations, and says when it fails.
+
+    Parameters
+    ----------
+    adata
+        AnnData registered with :meth:`setup_anndata`, of log data or of counts; None with `registry`.
+    registry
+        Registry of a model file, where there is no AnnData.
+    members
+        Names of the closed forms, of which the first stands alone where there is no type to learn weights from:
+
+        * ``"kriging"``: a Gaussian process over the types (:class:`Kriging`);
+        * ``"attention"``: pairs of cells whose control cells are alike (:class:`CellAttention`); reads training cells;
+        * ``"similar"``: the response of the most alike types (:class:`SimilarTypes`);
+        * ``"mean"``: the mean response of the others (:class:`MeanDelta`).
+    own_type
+        Whether the response of a type that training has seen under both conditions, for example in other donors, is
+        read for the prediction of its own cells.
+    seed
+        For the signature that all models share; the seed of the cells is an argument of :meth:`predict`.
+
+    Raises
+    ------
+    DataError
+        A member is unknown, named twice, or there is none.
+
+    Examples
+    --------
+    >>> import altercell as ac
+    >>> adata = ac.data.normalize(ac.datasets.simulate_response(n_cells=400, n_genes=100, seed=0))
+    >>> ac.ResponseStack.setup_anndata(adata, batch_key="condition", labels_key="cell_type")
+    >>> model = ac.ResponseStack(adata)
+    >>> model.train()
+    >>> model.predict(source="control", target="stimulated", seed=0).n_vars
+    100
+    """
+
+    def __init__(
+        self,
+        adata: AnnData | MuData | None = None,
+        registry: Mapping[str, Any] | None = None,
+        *,
+        members: Sequence[str] = ("kriging", "attention"),
+        own_type: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(adata, registry, seed=seed)
+        members = (members,) if isinstance(members, str) else tuple(members)
+        if not members or len(set(members)) < len(members) or not set(members) <= set(MEMBERS):
+            raise DataError(f"members={members} must be some of {listing(MEMBERS)}, each once")
+        if self.works_on_counts:
+            self._require_counts()
+        else:
+            self._require_log()
+        self.members, self.own_type = members, own_type
+        shape = (len(self.schema.conditions), len(self.schema.labels), len(self.schema.genes))
+        self.module.add("group_means", shape)
+        self.module.add("group_noise", shape)
+        self._known: dict[tuple[int, ...], list[Prediction]] = {}
+        self._controls: dict[tuple[int, int], TrainingControls] = {}
+        self.init_params_ = self._get_init_params(locals())
+
+    @property
+    def cell_ways(self) -> tuple[Way, ...]:
+        """The ways to make cells of a prediction that the model offers, its own first; see :meth:`predict`.
+
+        Where there are no counts, its own is ``"residual"``.
+        """
+        return ("transport", "residual", "decoded")
+
+    def get_mean(self, source: object, target: object, label: object) -> pd.DataFrame:
+        """Return the predicted mean of a type of the training data, gene by gene, and how far it may be off.
+
+        Parameters
+        ----------
+        source, target
+            The conditions.
+        label
+            The type, with training cells in `source`.
+
+        Returns
+        -------
+        A row a gene, on the log scale: ``source`` (mean of the training cells), ``mean`` (predicted) and
+        ``standard_error`` of the prediction, without the noise of a finite number of measured cells.
+
+        Raises
+        ------
+        GroupError
+            An unknown condition or label, or no source cells of the label.
+        """
+        self._check_trained()
+        start, (end,) = self._asked_codes(source, [target])
+        code = self.schema.label_code(label, "label")
+        if self._group_sizes()[start, code] == 0:
+            raise GroupError(f"label='{label}' has no training cells in '{source}'; predict() takes other cells")
+        with self._inference():
+            found = self._predictions(start, end, np.array([code]))[0]
+        columns = {"source": found.source, "mean": found.mean, "standard_error": found.standard_error}
+        return pd.DataFrame(columns, index=pd.Index(self.schema.genes, name="gene"))
+
+    def _fit(self, cells: Cells, groups: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+        self._known.clear()
+        self._controls.clear()
+        fitted = super()._fit(cells, groups, batch_size)
+        sizes = fitted["group_sizes"]
+        blocks = self._log_cells(self._predict_cells(None, None)).blocks(batch_size)
+        shape = (*sizes.shape, cells.n_genes)
+        sums, squares = (part.reshape(shape) for part in sums_and_squares(blocks, groups, sizes.size, cells.n_genes))
+        arms = [Profiles.of_sums(*arm) for arm in zip(sums, squares, sizes, strict=True)]
+        means, noise = (np.stack([getattr(arm, name) for arm in arms]) for name in ("means", "noise"))
+        return {**fitted, "group_means": means, "group_noise": noise}
+
+    def _predict_cells(self, adata: AnnData | MuData | None, rows: Sequence[int] | np.ndarray | None) -> Cells:
+        return self.cells(adata, rows, size_factors=self.works_on_counts)
+
+    def _log_cells(self, cells: Cells) -> LogCells:
+        return LogCells(cells, self.log_scale if self.works_on_counts else None)
+
+    def _profiles(self, condition: int) -> Profiles:
+        means, noise = (self._fitted(name)[condition].astype(np.float64) for name in ("group_means", "group_noise"))
+        return Profiles(means, self._group_sizes()[condition], noise)
+
+    def _predictions(
+        self, source: int, target: int, codes: np.ndarray, others: OtherTypes | None = None
+    ) -> list[Prediction]:
+        """Return a prediction for each asked type; `codes` are -1 for those of `others`, in their order."""
+        key = (source, target, *map(int, codes))
+        if others is None and key in self._known:
+            return self._known[key]
+        before, after = self._profiles(source), self._profiles(target)
+        least = np.minimum(before.sizes, after.sizes)
+        # Better a type of few cells than none: the standard error says what it is worth.
+        readable = np.flatnonzero(least >= (LEAST_CELLS if (least >= LEAST_CELLS).any() else 1))
+        positions, first = codes.copy(), len(before.sizes)
+        if others is not None:
+            positions[codes < 0] = first + np.arange((codes < 0).sum())
+            before, after = before.joined(others.profiles), after.joined(others.profiles.emptied())
+
+        def controls() -> ControlSpace:
+            found = self._training_controls(source, target)
+            return found if others is None else WithOthers(found, first, others.cells, others.kinds)
+
+        found: dict[int, Prediction] = {}
+        # Types whose own response is not among what may be read share one solution.
+        own = np.isin(positions, readable) & (not self.own_type) & (self.schema.labels_key is not None)
+        for asked in [np.unique(positions[~own]), *np.unique(positions[own])[:, None]]:
+            types = np.setdiff1d(readable, asked) if len(asked) and own[positions == asked[0]].all() else readable
+            if len(asked):
+                self._check_readable(types, source, target)
+                predictions = solve(Evidence(before, after, types, asked, controls), make_members(self.members))
+                found.update(zip(asked.tolist(), predictions, strict=True))
+        answer = [found[position] for position in positions.tolist()]
+        if others is None:
+            self._known[key] = answer
+        return answer
+
+    def _check_readable(self, types: np.ndarray, source: int, target: int) -> None:
+        if len(types) == 0:
+            names = listing(self.schema.conditions[[source, target]])
+            raise GroupError(
+                f"ResponseStack: no other {self.schema.labels_key or 'group of cells'} has training cells in {names}; "
+                "train with cells of more types"
+            )
+
+    def _training_controls(self, source: int, target: int) -> TrainingControls:
+        if (source, target) not in self._controls:
+            if self.adata is None:
+                raise NotTrainedError(
+                    "the member 'attention' reads training cells, and this model has none: load it with adata=, save "
+                    "it with save_anndata=True, or make it with members='kriging'"
+                )
+            codes = self.schema.condition_codes(self.adata), self.schema.cell_label_codes(self.adata)
+            cells = self._log_cells(self._predict_cells(None, None))
+            self._controls[source, target] = TrainingControls(cells, *codes, source, target)
+        return self._controls[source, target]
+
+    def _asked_predictions(self, cells: Cells, kinds: Kinds, request: Request) -> list[Prediction]:
+        """Return a prediction for each kind of the cells."""
+        sizes = self._group_sizes()[request.source]
+        codes = np.where((kinds.codes >= 0) & (sizes[kinds.codes] > 0), kinds.codes, -1)
+        if (codes >= 0).all():
+            return self._predictions(request.source, request.target, codes)
+        number = np.full(len(codes), -1)
+        number[codes < 0] = np.arange((codes < 0).sum())
+        log_cells, place = self._log_cells(cells), np.where(kinds.place >= 0, number[kinds.place], -1)
+        n_others = int((codes < 0).sum())
+        sums = sums_and_squares(log_cells.blocks(request.batch_size), place, n_others, cells.n_genes)
+        profiles = Profiles.of_sums(*sums, np.bincount(place[place >= 0], minlength=n_others))
+        others = OtherTypes(profiles, log_cells, place)
+        return self._predictions(request.source, request.target, codes, others)
+
+    def _predicted(self, cells: Cells, request: Request) -> Iterator[np.ndarray]:
+        kinds = Kinds.of(cells)
+        found = self._asked_predictions(cells, kinds, request)
+        steps = np.stack([one.mean - one.source for one in found]).astype(np.float32)
+        start = 0
+        for values in self._log_cells(cells).blocks(request.batch_size, dense=True):
+            yield values + steps[kinds.place[start : start + len(values)]]
+            start += len(values)
+
+    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
+        yield from self._log_cells(cells).blocks(request.batch_size, dense=True)
+
+    def _answer_space(self, **options: Any) -> str:
+        return LOG_SPACE if self.works_on_counts else self.space
+
+    def _asked_way(self, way: Way | None, reference: object, cells: Cells) -> Way:
+        if way is None and self._lacking_counts(cells) is not None:
+            way = "residual"
+        return super()._asked_way(way, reference, cells)
+
+    def _lacking_counts(self, cells: Cells) -> str | None:
+        """Return why cells cannot be made of measured counts; None where they can."""
+        if self.adata is None:
+            return "the model has no training cells"
+        try:
+            counted(self, self._predict_cells(None, None), "the training cells")
+            counted(self, cells, "the asked cells")
+        except (DataError, KeyNotFoundError) as error:
+            return str(error.args[0])
+        return None
+
+    def _doubts(self, cells: Cells, request: Request, **options: Any) -> list[str]:
+        doubts = super()._doubts(cells, request, **options)
+        kinds = Kinds.of(cells)
+        found = self._asked_predictions(cells, kinds, request)
+        grave = []
+        few = [name for name, one in zip(kinds.names, found, strict=True) if one.effective_pairs < FEW_PAIRS]
+        if few:
+            number = min(one.effective_pairs for one in found)
+            grave.append(
+                f"few measured cells are like those of {listing(few)}: as much is known as from {number:.0f} of them"
+            )
+        error, plain = (max(getattr(one, name) for one in found) for name in ("inner_error", "mean_delta_error"))
+        if np.isnan(error):
+            grave.append("no cell type's known response could be predicted from others, so that nothing was tested")
+        elif error >= min(plain, 1):
+            grave.append(
+                "on cell types whose response is known, the prediction was no better than "
+                + ("no change" if plain >= 1 else "the mean response of the others")
+                + f" (relative squared error {error:.2f}; the mean response {plain:.2f}, no change 1)"
+            )
+        if grave:
+            logger.warning("Do not rely on this prediction: %s.", "; ".join(grave))
+        lacking = self._lacking_counts(cells) if request.way == "residual" else None
+        if lacking is not None:
+            doubts.append(
+                "each cell was moved by its type's response, and has the variance and the zeros of a control cell, for "
+                f"want of counts: {lacking}"
+            )
+        return doubts + grave
+
+    def _more_provenance(self, cells: Cells, request: Request) -> dict[str, Any]:
+        kinds = Kinds.of(cells)
+        found = self._asked_predictions(cells, kinds, request)
+        return {
+            "types": [str(name) for name in kinds.names],
+            "weights": [" ".join(f"{name}={weight:.3f}" for name, weight in one.weights.items()) for one in found],
+            **{
+                name: np.array([getattr(one, name) for one in found])
+                for name in ("n_types", "effective_pairs", "inner_error", "mean_delta_error")
+            },
+        }
