@@ -47,6 +47,7 @@ def candidates(source: str, length: float = 1.0) -> list[Candidate]:
     quadratic = {"smooth_l1_beta": 10.0, "style_weight": 10.0, "generation_weight": 10.0}
     return [
         *ac.benchmark.baselines(),
+        candidate(ac.ResponseStack),
         candidate(ac.TrVAE, train=epochs(50, **small)),
         candidate(ac.TrVAE, "TrVAE, no MMD", mmd_weight=0.0, train=epochs(50, **small)),
         candidate(ac.CVAE, train=epochs(50, **small)),

@@ -54,7 +54,7 @@ def studies() -> dict[str, tuple[list[Candidate], list[str | list[str]]]]:
         "delta": (
             [
                 delta("balanced (default)"),
-                delta("biased", weighting="unbalanced"),
+                delta("biased", weights="unbalanced"),
                 delta("all types", types="all"),
                 delta("2 nearest types", nearest=2),
                 delta("nearest type", nearest=1),

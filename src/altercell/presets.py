@@ -153,6 +153,7 @@ _QUADRATIC: dict[str, Any] = {"smooth_l1_beta": 10.0, "style_weight": 10.0, "gen
 # with the papers' batches make the short ones.
 _SHORT = _epochs(50, 128)
 _PRESETS: tuple[Callable[[], Candidate], ...] = (
+    lambda: _network("stack", models.ResponseStack, "altercell's own: kriging and attention, transported cells", {}),
     lambda: _network("scgen", models.ScGen, "scGen's code: batches of 32, up to 100 epochs", _epochs(100, 32)),
     lambda: _network(
         "scgen-paper",
@@ -165,7 +166,7 @@ _PRESETS: tuple[Callable[[], Candidate], ...] = (
         models.ScGen,
         "scGen's biased delta: every cell counts alike",
         _epochs(100, 32),
-        {"weighting": "unbalanced"},
+        {"weights": "unbalanced"},
     ),
     lambda: _network("scgen-nb", models.ScGen, "scGen on counts", _epochs(100, 32), gene_likelihood="nb"),
     lambda: _network("trvae", models.TrVAE, "trVAE's Table 3 and weights, 50 epochs in batches of 128", _SHORT),

@@ -40,9 +40,9 @@ def test_arguments_reach_the_constructor():
 
 
 def test_arguments_that_name_a_condition_follow_its_name():
-    subject = Subject(Shift, arguments={"clip": True, "weighting": "balanced", "control": "control"}, name="one")
+    subject = Subject(Shift, arguments={"clip": True, "weights": "balanced", "control": "control"}, name="one")
     renamed = subject.renamed({"control": 0, "stimulated": 1})
-    assert renamed.arguments == {"clip": True, "weighting": "balanced", "control": 0}
+    assert renamed.arguments == {"clip": True, "weights": "balanced", "control": 0}
     assert (renamed.name, renamed.Model) == ("one", Shift)
     assert subject.arguments["control"] == "control"
     subject.once("thing", lambda: 1)

@@ -58,7 +58,7 @@ def _prior(model: Any, seed: int) -> Any:
 
 
 def _resampled(model: Any, seed: int) -> Any:
-    return model.get_delta(SOURCE, TARGET, weighting="resampled", seed=seed)
+    return model.get_delta(SOURCE, TARGET, weights="resampled", seed=seed)
 
 
 #: Every public verb of the package's models, by the name that messages call it; `predict_study` needs cells, see below.
@@ -135,7 +135,7 @@ def verbs_of(subject: Subject) -> dict[str, Verb]:
     known = {name: verb for name, verb in {**VERBS, "predict_study": study}.items() if hasattr(Model, verb.method)}
     if "generate" in known and not subject.takes("generate", "origin"):
         known.pop("generate from the prior")
-    if "get_delta" in known and not subject.takes("get_delta", "weighting"):
+    if "get_delta" in known and not subject.takes("get_delta", "weights"):
         known.pop("get_delta, resampled")
     return {**known, **own}
 

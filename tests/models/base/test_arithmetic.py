@@ -54,7 +54,7 @@ def test_balanced_over_shared_types_is_the_default(model, truth, target):
     delta = model.get_delta("control", target)
     assert (delta.dtype, delta.shape) == (np.float32, (4,))
     close(delta, truth.mean(target, shared) - truth.mean("control", shared))
-    close(delta, model.get_delta("control", target, weighting="balanced", types="shared"))
+    close(delta, model.get_delta("control", target, weights="balanced", types="shared"))
 
 
 def test_all_types_as_in_the_paper(model, truth):
@@ -64,10 +64,10 @@ def test_all_types_as_in_the_paper(model, truth):
 
 
 def test_unbalanced_counts_every_cell_alike(model, truth):
-    delta = model.get_delta("control", "stimulated", weighting="unbalanced", types="all")
+    delta = model.get_delta("control", "stimulated", weights="unbalanced", types="all")
     close(delta, truth.cells("stimulated").mean(axis=0) - truth.cells("control").mean(axis=0))
     shared = np.concatenate([truth.cells("control", "B"), truth.cells("control", "NK")])
-    delta = model.get_delta("control", "stimulated", weighting="unbalanced")
+    delta = model.get_delta("control", "stimulated", weights="unbalanced")
     close(delta, truth.cells("stimulated").mean(axis=0) - shared.mean(axis=0))
 
 
@@ -118,7 +118,7 @@ def test_along_labels_the_conditions_take_the_part_of_the_types(model, truth):
         truth.mean("control", ["T"]) - truth.mean("control", ["B"]),
     )
     close(
-        model.get_delta("B", "NK", along="label", weighting="unbalanced"),
+        model.get_delta("B", "NK", along="label", weights="unbalanced"),
         truth.cells(None, "NK").mean(axis=0) - truth.cells(None, "B").mean(axis=0),
     )
 
@@ -138,40 +138,40 @@ def test_the_resampled_delta_scatters_around_the_balanced_one(model, types, alon
     options = {"along": along, "types": types}
     exact = model.get_delta(source, target, **options)
     drawn = np.stack(
-        [model.get_delta(source, target, weighting="resampled", seed=seed, **options) for seed in range(150)]
+        [model.get_delta(source, target, weights="resampled", seed=seed, **options) for seed in range(150)]
     )
     error = drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
     assert (error > 0).all()
     assert (np.abs(drawn.mean(axis=0) - exact) < 4.5 * error).all()
-    unbalanced = model.get_delta(source, target, weighting="unbalanced", **options)
+    unbalanced = model.get_delta(source, target, weights="unbalanced", **options)
     # The test would notice the biased delta.
     assert (np.abs(drawn.mean(axis=0) - unbalanced) > 4.5 * error).any()
 
 
 def test_the_resampled_delta_is_a_function_of_its_seed(model):
     first, again, other = (
-        model.get_delta("control", "stimulated", weighting="resampled", seed=seed) for seed in (1, 1, 2)
+        model.get_delta("control", "stimulated", weights="resampled", seed=seed) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-    free = [model.get_delta("control", "stimulated", weighting="resampled") for _ in range(2)]
+    free = [model.get_delta("control", "stimulated", weights="resampled") for _ in range(2)]
     assert (free[0] != free[1]).any()
 
 
 def test_the_delta_needs_no_cells_but_the_resampled_one_does(model, tmp_path, cells):
     model.save(tmp_path)
     loaded = ScGen.load(tmp_path)
-    for options in ({}, {"types": "all"}, {"weighting": "unbalanced"}, {"nearest": 1, "nearest_to": "T"}):
+    for options in ({}, {"types": "all"}, {"weights": "unbalanced"}, {"nearest": 1, "nearest_to": "T"}):
         np.testing.assert_array_equal(
             loaded.get_delta("control", "stimulated", **options), model.get_delta("control", "stimulated", **options)
         )
     with pytest.raises(
-        NotTrainedError, match="weighting='resampled' draws from the training cells, and this model has none"
+        NotTrainedError, match="weights='resampled' draws from the training cells, and this model has none"
     ):
-        loaded.get_delta("control", "stimulated", weighting="resampled")
+        loaded.get_delta("control", "stimulated", weights="resampled")
     part = ScGen.load(tmp_path, cells[cells.obs["condition"] != "stimulated"].copy())
-    with pytest.raises(GroupError, match="weighting='resampled' found no cell to draw from in the AnnData"):
-        part.get_delta("control", "stimulated", weighting="resampled")
+    with pytest.raises(GroupError, match="weights='resampled' found no cell to draw from in the AnnData"):
+        part.get_delta("control", "stimulated", weights="resampled")
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_the_delta_needs_no_cells_but_the_resampled_one_does(model, tmp_path, ce
         ),
         (
             ("control", "stimulated"),
-            {"weighting": "even"},
+            {"weights": "even"},
             DataError,
-            "weighting='even' is unknown; there are 'balanced'",
+            "weights='even' is unknown; there are 'balanced'",
         ),
         (("control", "stimulated"), {"types": "x"}, GroupError, "types='x' is no label"),
         (
@@ -264,8 +264,8 @@ def test_without_labels_the_delta_is_the_unbalanced_one(cells, make_model, oracl
     model = make_model(cells, {"labels_key": None}, epochs=1)
     truth = Truth(model, oracle)
     wanted = truth.cells("stimulated").mean(axis=0) - truth.cells("control").mean(axis=0)
-    for weighting in ("balanced", "unbalanced"):
-        close(model.get_delta("control", "stimulated", weighting=weighting), wanted)
+    for weights in ("balanced", "unbalanced"):
+        close(model.get_delta("control", "stimulated", weights=weights), wanted)
     with pytest.raises(GroupError, match="types='B' was given, but the model was set up without labels_key"):
         model.get_delta("control", "stimulated", types=["B"])
     with pytest.raises(GroupError, match="but the model was set up without labels_key"):
@@ -298,6 +298,6 @@ def test_the_mixin_asks_for_group_means_alone():
             label_code = staticmethod(lambda name, argument: ["k", "l"].index(name))
 
     assert Own().get_delta("a", "b").tolist() == [2.5]
-    assert Own().get_delta("a", "b", weighting="unbalanced").tolist() == [0.0]
+    assert Own().get_delta("a", "b", weights="unbalanced").tolist() == [0.0]
     assert Own().get_delta("k", "l", along="label").tolist() == [11.5]
     assert Own().get_delta("a", "b", nearest=1, nearest_to="k").tolist() == [4.0]

@@ -58,7 +58,7 @@ def test_without_data_what_needs_them_says_so(folder):
         with pytest.raises(NotTrainedError, match=r"this ScGen has no AnnData \(it was loaded without\); give adata="):
             verb()
     for verb, message in (
-        (lambda: loaded.get_delta("control", "stimulated", weighting="resampled"), "draws from the training cells"),
+        (lambda: loaded.get_delta("control", "stimulated", weights="resampled"), "draws from the training cells"),
         (loaded.remove_batch_effect, "corrects the registered cells"),
         (lambda: loaded.generate(3), "draws from the training cells"),
         (lambda: loaded.train(1), "has no AnnData; give datamodule="),
@@ -96,7 +96,7 @@ def test_the_cells_can_be_saved_beside_the_model(model, tmp_path):
     assert_same_model(model, loaded)
     assert loaded.adata.obs_names.tolist() == model.adata.obs_names.tolist()
     np.testing.assert_array_equal(loaded.predict(**ASK).X, model.predict(**ASK).X)
-    seeded = {"weighting": "resampled", "seed": 4}
+    seeded = {"weights": "resampled", "seed": 4}
     np.testing.assert_array_equal(
         loaded.get_delta("control", "stimulated", **seeded), model.get_delta("control", "stimulated", **seeded)
     )

@@ -148,7 +148,7 @@ def test_a_latent_model_of_ones_own(cells, oracle, tmp_path):
     latent = model.get_latent_representation()
     np.testing.assert_allclose(latent, paper.encode(cells.X)[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.decode(latent), paper.decode(latent), rtol=1e-4, atol=1e-4)
-    delta = model.get_delta("control", "other", weighting="unbalanced")
+    delta = model.get_delta("control", "other", weights="unbalanced")
     ends = [latent[(cells.obs["condition"] == name).to_numpy()].mean(axis=0) for name in ("control", "other")]
     np.testing.assert_allclose(delta, ends[1] - ends[0], rtol=1e-3, atol=1e-4)
     model.save(tmp_path / "model")

@@ -289,10 +289,10 @@ def test_there_is_one_source(adding):
 
 
 def test_several_targets_of_a_model_with_options_of_its_own(model):
-    several = model.predict(**SEVERAL, weighting="unbalanced", batch_size=16)
+    several = model.predict(**SEVERAL, weights="unbalanced", batch_size=16)
     for number, name in enumerate(TARGETS):
         part = several[several.obs["condition"] == name]
-        single = model.predict(source="control", target=name, weighting="unbalanced", batch_size=16)
+        single = model.predict(source="control", target=name, weights="unbalanced", batch_size=16)
         np.testing.assert_array_equal(part.X, single.X)
         assert (np.flatnonzero(several.obs["condition"] == name) // single.n_obs == number).all()
     with pytest.raises(GroupError, match="delta= is the step to one condition; give that as target=, not a list"):

@@ -168,8 +168,8 @@ def test_an_unknown_argument_of_predict_is_refused(adata, fit):
 
 def test_an_unknown_weighting_is_refused(adata, fit):
     for cls in (StimulatedMean, RandomStimulated, MeanShift, PCAShift):
-        with pytest.raises(DataError, match="weighting='fair' is unknown; there are 'balanced', 'unbalanced'"):
-            fit(cls, adata, weighting="fair")
+        with pytest.raises(DataError, match="weights='fair' is unknown; there are 'balanced', 'unbalanced'"):
+            fit(cls, adata, weights="fair")
 
 
 def test_group_sizes_are_counted(adata, truth, fit):

@@ -34,14 +34,14 @@ def test_types_of_one_condition_do_not_take_part(adata, truth, fit, values):
 
 
 def test_unbalanced_counts_every_cell_alike(adata, truth, fit, values):
-    pred = values(fit(MeanShift, adata, weighting="unbalanced").predict(labels="T", **ASK))
+    pred = values(fit(MeanShift, adata, weights="unbalanced").predict(labels="T", **ASK))
     pooled = [np.concatenate([truth.cells(c, k) for k in ("B", "Mono", "NK")]).mean(0) for c in ("control", "ifn")]
     np.testing.assert_allclose(pred, truth.cells("control", "T") + pooled[1] - pooled[0], atol=1e-6)
 
 
 def test_without_labels_it_is_the_difference_of_the_conditions(adata, truth, fit, values):
-    for weighting in ("balanced", "unbalanced"):
-        pred = values(fit(MeanShift, adata.copy(), labels_key=None, weighting=weighting).predict(**ASK))
+    for weights in ("balanced", "unbalanced"):
+        pred = values(fit(MeanShift, adata.copy(), labels_key=None, weights=weights).predict(**ASK))
         want = truth.cells("control") + truth.mean("ifn") - truth.mean("control")
         np.testing.assert_allclose(pred, want, atol=1e-6)
 

@@ -46,7 +46,7 @@ def test_as_many_components_as_genes_are_the_mean_shift(adata, fit, values):
 
 
 def test_weighting_is_that_of_the_mean_shift(adata, truth, fit, values):
-    pred = values(fit(PCAShift, adata, n_components=4, weighting="unbalanced").predict(labels="T", **ASK))
+    pred = values(fit(PCAShift, adata, n_components=4, weights="unbalanced").predict(labels="T", **ASK))
     pooled = [np.concatenate([truth.cells(c, k) for k in ("B", "Mono", "NK")]).mean(0) for c in ("control", "ifn")]
     axes = axes_of(truth.x, 4)
     want = truth.cells("control", "T") + axes.T @ (axes @ (pooled[1] - pooled[0]))

@@ -55,21 +55,21 @@ def test_the_seed_is_recorded_and_repeats_the_draw(adata, fit, values):
     np.testing.assert_array_equal(values(first), values(again))
 
 
-@pytest.mark.parametrize("weighting", ["balanced", "unbalanced"])
-def test_the_expected_cell_is_the_stimulated_mean(adata, many, fit, values, weighting):
-    drawn = values(fit(RandomStimulated, adata.copy(), weighting=weighting).predict(many, seed=2, **ASK))
-    mean = values(fit(StimulatedMean, adata.copy(), weighting=weighting).predict(labels="T", **ASK))[0]
+@pytest.mark.parametrize("weights", ["balanced", "unbalanced"])
+def test_the_expected_cell_is_the_stimulated_mean(adata, many, fit, values, weights):
+    drawn = values(fit(RandomStimulated, adata.copy(), weights=weights).predict(many, seed=2, **ASK))
+    mean = values(fit(StimulatedMean, adata.copy(), weights=weights).predict(labels="T", **ASK))[0]
     error = drawn.std(0) / np.sqrt(len(drawn))
     assert np.abs((drawn.mean(0) - mean) / error).max() < 4.5
 
 
 def test_weighting_sets_the_shares_of_the_types(adata, many, truth, fit, values):
     sizes = {kind: truth.rows("ifn", kind).sum() for kind in ("B", "Mono", "NK")}
-    for weighting in ("balanced", "unbalanced"):
-        pred = fit(RandomStimulated, adata.copy(), weighting=weighting).predict(many, seed=0, **ASK)
+    for weights in ("balanced", "unbalanced"):
+        pred = fit(RandomStimulated, adata.copy(), weights=weights).predict(many, seed=0, **ASK)
         kinds = pd.Series([kind for _, kind in drawn_types(pred, truth, values)]).value_counts(normalize=True)
         for kind, size in sizes.items():
-            share = 1 / 3 if weighting == "balanced" else size / sum(sizes.values())
+            share = 1 / 3 if weights == "balanced" else size / sum(sizes.values())
             assert abs(kinds[kind] - share) < 0.03
 
 

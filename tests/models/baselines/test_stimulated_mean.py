@@ -20,7 +20,7 @@ def test_the_own_type_is_left_out_where_it_was_trained(full, full_truth, fit, va
 
 
 def test_unbalanced_counts_every_cell_alike(adata, truth, fit, values):
-    pred = values(fit(StimulatedMean, adata, weighting="unbalanced").predict(labels="T", **ASK))
+    pred = values(fit(StimulatedMean, adata, weights="unbalanced").predict(labels="T", **ASK))
     np.testing.assert_allclose(pred[0], truth.mean("ifn"), atol=1e-6)  # no T cell is in ifn
 
 

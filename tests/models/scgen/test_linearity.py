@@ -17,7 +17,7 @@ def latent(model, oracle) -> np.ndarray:
     return oracle(model.module).encode(model.adata.X)[0]
 
 
-@pytest.mark.parametrize("options", [{}, {"weighting": "unbalanced"}, {"types": "all"}])
+@pytest.mark.parametrize("options", [{}, {"weights": "unbalanced"}, {"types": "all"}])
 def test_scores_are_dot_products_with_the_delta(model, latent, options):
     table = model.classify(**ENDS, midpoint=False, **options)
     keep = model.adata.obs["condition"].isin(["control", "stimulated"]).to_numpy()

@@ -40,9 +40,9 @@ def test_a_prediction_is_the_decoded_sum_of_mean_and_delta(model, oracle, rows, 
     [
         {"types": "all"},
         {"types": ["NK"]},
-        {"weighting": "unbalanced"},
-        {"weighting": "unbalanced", "types": "all"},
-        {"weighting": "resampled", "seed": 3},
+        {"weights": "unbalanced"},
+        {"weights": "unbalanced", "types": "all"},
+        {"weights": "resampled", "seed": 3},
     ],
 )
 def test_the_options_of_the_delta_reach_it(model, options):
@@ -81,18 +81,18 @@ def test_a_delta_of_another_shape_is_refused(model, delta):
 
 def test_the_account_says_which_delta(model):
     account = model.predict(**ASK, labels="T").uns["altercell"]
-    assert account["options"] == "weighting=balanced, types=shared, output=model"
+    assert account["options"] == "weights=balanced, types=shared, output=model"
     assert account["arguments"].startswith("n_hidden=16, n_layers=2, n_latent=4, dropout_rate=0.2, kl_weight=5e-05")
     assert "seed" not in account
     account = model.predict(**ASK, labels="T", nearest=1, delta=np.zeros(4)).uns["altercell"]
-    assert account["options"] == "delta=given, weighting=balanced, types=shared, output=model, nearest=1, nearest_to=T"
+    assert account["options"] == "delta=given, weights=balanced, types=shared, output=model, nearest=1, nearest_to=T"
 
 
 def test_the_seed_of_a_random_delta_is_recorded(model):
-    free = model.predict(**ASK, weighting="resampled")
-    again = model.predict(**ASK, weighting="resampled", seed=free.uns["altercell"]["seed"])
+    free = model.predict(**ASK, weights="resampled")
+    again = model.predict(**ASK, weights="resampled", seed=free.uns["altercell"]["seed"])
     np.testing.assert_array_equal(free.X, again.X)
-    assert (model.predict(**ASK, weighting="resampled", seed=1).X != free.X).any()
+    assert (model.predict(**ASK, weights="resampled", seed=1).X != free.X).any()
 
 
 def test_cells_and_genes_in_another_order_and_more_genes(model, cells):
@@ -198,8 +198,8 @@ def test_unknown_options_of_predict(model):
         model.predict(**ASK, output="counts")
     with pytest.raises(TypeError, match="unexpected keyword argument 'stim'"):
         model.predict(**ASK, stim=1)
-    with pytest.raises(DataError, match="weighting='even' is unknown"):
-        model.predict(**ASK, weighting="even")
+    with pytest.raises(DataError, match="weights='even' is unknown"):
+        model.predict(**ASK, weights="even")
 
 
 @pytest.mark.parametrize("activation", ["relu", "softplus"])

@@ -1,9 +1,9 @@
 """What all models share: the verbs, the data as a model reads them, safe files, latent arithmetic."""
 
 from altercell.models.base._answer import answer
-from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weighting
+from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weights
 from altercell.models.base._cells import Cells
-from altercell.models.base._closed_form import ClosedFormModel, ProfileWeighting
+from altercell.models.base._closed_form import ClosedFormModel, ProfileWeights
 from altercell.models.base._conditional import ConditionalDecoding
 from altercell.models.base._draws import CountDraws
 from altercell.models.base._generative import GenerativeModel
@@ -21,6 +21,7 @@ from altercell.models.base._moments import group_sums, sums_and_squares
 from altercell.models.base._profiles import Profiles, similarity_weights, typical_distance
 from altercell.models.base._response import Request, ResponseModel
 from altercell.models.base._schema import Schema
+from altercell.models.base._similarity import kinds_and_others, type_similarity
 from altercell.models.base._training import TrainingMixin
 from altercell.models.base._ways import Kinds, Way
 
@@ -42,7 +43,7 @@ __all__ = [
     "LikelihoodModel",
     "LikelihoodModule",
     "Output",
-    "ProfileWeighting",
+    "ProfileWeights",
     "Profiles",
     "Request",
     "ResponseModel",
@@ -50,11 +51,13 @@ __all__ = [
     "TrainingMixin",
     "Types",
     "Way",
-    "Weighting",
+    "Weights",
     "answer",
     "group_sums",
     "hashed",
+    "kinds_and_others",
     "similarity_weights",
     "sums_and_squares",
+    "type_similarity",
     "typical_distance",
 ]

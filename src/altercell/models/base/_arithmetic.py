@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from altercell.errors import DataError, GroupError, NotTrainedError, check_choice, listing
+from altercell.models.base._similarity import kinds_and_others, type_similarity
+from altercell.models.base._ways import Kinds
 
 if TYPE_CHECKING:
+    from altercell.models.base._cells import Cells
     from altercell.models.base._model import AltercellModel as Base
+    from altercell.models.base._response import Request
 else:
     Base = object
 
 Along = Literal["condition", "label"]
-Weighting = Literal["balanced", "unbalanced", "resampled"]
+WeightScheme = Literal["balanced", "unbalanced", "resampled", "similarity"]
+Weights = WeightScheme | Mapping[Any, float]
 Types = Literal["all", "shared"] | Iterable[Any]
 
 
@@ -32,7 +37,7 @@ class LatentArithmetic(Base):
         target: object,
         *,
         along: Along = "condition",
-        weighting: Weighting = "balanced",
+        weights: Weights = "balanced",
         types: Types = "shared",
         nearest: int | None = None,
         nearest_to: object | None = None,
@@ -40,7 +45,7 @@ class LatentArithmetic(Base):
     ) -> np.ndarray:
         r"""Return the latent difference between two conditions, or between two labels.
 
-        With ``weighting="balanced"`` it is
+        With ``weights="balanced"`` it is
 
         .. math::
 
@@ -55,12 +60,15 @@ class LatentArithmetic(Base):
             The two groups: conditions, or labels with ``along="label"``.
         along
             What `source` and `target` are. Along labels, the conditions take the part of the types.
-        weighting
+        weights
             One of
 
             * ``"balanced"``: every type counts alike (the paper's delta, without its randomness);
             * ``"unbalanced"``: every cell counts alike (the paper's biased delta);
-            * ``"resampled"``: the paper's random resampling itself; needs the training cells.
+            * ``"resampled"``: the paper's random resampling itself; needs the training cells;
+            * ``"similarity"``: types count by how alike their cells in the source are to those of the type
+              `nearest_to`, in gene space (:func:`similarity_weights`); needs the training cells;
+            * a mapping from types to numbers, of which only the ratios count; other types do not enter.
         types
             Types that enter: ``"shared"`` (those with cells in both groups), ``"all"`` (the paper: in each group all
             that it has), or names. With a held-out type the paper's way puts that type into the source mean and not
@@ -68,7 +76,7 @@ class LatentArithmetic(Base):
         nearest
             Of these, only so many whose source means are nearest (Euclidean) to that of the type `nearest_to`.
         nearest_to
-            The type that is asked for; it never enters itself when `nearest` is given.
+            The type that is asked for, for `nearest` (it then never enters itself) and for ``weights="similarity"``.
         seed
             Seed of the resampling.
 
@@ -82,22 +90,29 @@ class LatentArithmetic(Base):
             An unknown group or type, or no type left with cells on both sides.
         """
         self._check_trained()
-        check_choice("weighting", weighting, get_args(Weighting))
+        by_type = weights if isinstance(weights, Mapping) else None
+        if by_type is None:
+            check_choice("weights", str(weights), get_args(WeightScheme))
         means, sizes, start, end = self._axis(source, target, along)
-        chosen = self._chosen_types(sizes, start, end, types, along)
+        chosen = self._chosen_types(sizes, start, end, types if by_type is None else list(by_type), along)
         if nearest is not None:
             chosen = self._nearest_types(means, sizes, start, end, chosen, nearest, nearest_to, along)
+        if weights == "resampled":
+            return self._resampled_delta(start, end, chosen, along, seed)
+        given: np.ndarray | None = None
+        if by_type is not None:
+            given = self._given_weights(by_type, chosen, along)
+        elif weights == "similarity":
+            given = self._similarity_to(nearest_to, start, end, chosen, along)
         sides = []
         for group, name in ((start, source), (end, target)):
-            there = chosen[sizes[group, chosen] > 0]
-            if len(there) == 0:
+            there = sizes[group, chosen] > 0
+            if not there.any():
                 raise GroupError(
                     f"no training cell of '{name}' is of the types that enter the delta; choose others with types="
                 )
-            weights = np.ones(len(there)) if weighting == "balanced" else sizes[group, there].astype(float)
-            sides.append(weights @ means[group, there] / weights.sum())
-        if weighting == "resampled":
-            return self._resampled_delta(start, end, chosen, along, seed)
+            share = sizes[group, chosen] * 1.0 if weights == "unbalanced" else there * (1.0 if given is None else given)
+            sides.append(share @ means[group, chosen] / share.sum())
         return (sides[1] - sides[0]).astype(np.float32)
 
     def group_means(self) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +139,48 @@ class LatentArithmetic(Base):
             codes = self.schema.label_code(source, "source"), self.schema.label_code(target, "target")
             return means.transpose(1, 0, 2), sizes.T, *codes
         raise DataError(f"along='{along}' is unknown; there are {listing(get_args(Along))}")
+
+    def _weighted_deltas(
+        self, cells: Cells, request: Request, weights: Weights, types: Types = "shared", **options: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the deltas of the asked cells, float32 of shape (n_deltas, n_latent), and which each cell takes."""
+        if isinstance(weights, str) and weights == "similarity":
+            kinds = Kinds.of(cells)
+            return self._similar_deltas(cells, kinds, request, types), kinds.place
+        start, end = (self.schema.conditions[code] for code in (request.source, request.target))
+        delta = LatentArithmetic.get_delta(self, start, end, weights=weights, types=types, seed=request.seed, **options)
+        return delta[None], np.zeros(len(cells), dtype=np.int64)
+
+    def _similar_deltas(self, cells: Cells, kinds: Kinds, request: Request, types: Types = "shared") -> np.ndarray:
+        """Return the delta of each asked kind, weighted by likeness to it, float32 of shape (n_kinds, n_latent)."""
+        means, sizes = self.group_means()
+        start, end = request.source, request.target
+        chosen = self._chosen_types(sizes, start, end, types, "condition")
+        chosen = chosen[(sizes[start, chosen] > 0) & (sizes[end, chosen] > 0)]
+        if len(chosen) == 0:
+            raise GroupError("weights='similarity' needs a type with training cells in source and target")
+        asked, others = kinds_and_others(self, cells, kinds, sizes[start])
+        weights = type_similarity(self, start, end, chosen, asked, others)
+        return (weights @ (means[end, chosen] - means[start, chosen])).astype(np.float32)
+
+    def _given_weights(self, weights: Mapping[Any, float], chosen: np.ndarray, along: Along) -> np.ndarray:
+        """Return the weights of the chosen types, whose codes are sorted."""
+        names = self._type_names(along)
+        values = np.array([float(weights[names[k]]) for k in chosen])
+        if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
+            raise DataError(f"weights={dict(weights)} must be numbers of 0 or more, and not all 0")
+        return values
+
+    def _similarity_to(self, asked: object, start: int, end: int, chosen: np.ndarray, along: Along) -> np.ndarray:
+        if along != "condition" or asked is None:
+            raise DataError(
+                "weights='similarity' weighs cell types by their likeness to one: name it with nearest_to=, and step "
+                "along='condition'"
+            )
+        code = self.schema.label_code(asked, "nearest_to")
+        if self.group_means()[1][start, code] == 0:
+            raise GroupError(f"nearest_to='{asked}' has no training cells in the source, so nothing is like it")
+        return type_similarity(self, start, end, chosen, np.array([code]))[0]
 
     def _type_names(self, along: Along) -> np.ndarray:
         return self.schema.labels if along == "condition" else self.schema.conditions
@@ -170,7 +227,7 @@ class LatentArithmetic(Base):
     def _resampled_delta(self, start: int, end: int, chosen: np.ndarray, along: Along, seed: int | None) -> np.ndarray:
         if self.adata is None:
             raise NotTrainedError(
-                "weighting='resampled' draws from the training cells, and this model has none; give load() an adata="
+                "weights='resampled' draws from the training cells, and this model has none; give load() an adata="
             )
         rng = np.random.default_rng(seed)
         data = self.adata
@@ -189,8 +246,6 @@ def _balanced_rows(member: np.ndarray, kind: np.ndarray, chosen: np.ndarray, rng
     """Draw every type's cells, with replacement, to the size of the largest type."""
     groups = [rows for code in chosen if len(rows := np.flatnonzero(member & (kind == code)))]
     if not groups:
-        raise GroupError(
-            "weighting='resampled' found no cell to draw from in the AnnData that is attached to the model"
-        )
+        raise GroupError("weights='resampled' found no cell to draw from in the AnnData that is attached to the model")
     largest = max(map(len, groups))
     return np.concatenate([rng.choice(rows, largest) for rows in groups])

@@ -18,7 +18,7 @@ from altercell.models.base._model import AltercellModel
 from altercell.models.base._response import Request, ResponseModel
 from altercell.models.base._state import FittedState
 
-ProfileWeighting = Literal["balanced", "unbalanced"]
+ProfileWeights = Literal["balanced", "unbalanced"]
 
 
 class ClosedFormModel(ResponseModel, AltercellModel):
@@ -112,5 +112,5 @@ class ClosedFormModel(ResponseModel, AltercellModel):
         return np.flatnonzero(there)
 
     @staticmethod
-    def _check_weighting(weighting: str) -> None:
-        check_choice("weighting", weighting, get_args(ProfileWeighting))
+    def _check_weights(weights: str) -> None:
+        check_choice("weights", weights, get_args(ProfileWeights))

@@ -8,8 +8,8 @@ from scipy import stats
 
 #: Molecules of a larger count are not drawn one by one.
 MANY = 256
-#: A count beyond this quantile of a negative binomial is cut off there.
-LARGEST_STEPS = 10_000
+#: Counts of a negative binomial beyond this one are not sought step by step.
+MOST_STEPS = 1_000
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -103,7 +103,7 @@ class KeyedDraws:
         rows, columns = np.nonzero(uniform >= below)
         u, chance, cumulated = (values[rows, columns] for values in (uniform, below, below))
         size, step = theta[columns], share[rows, columns]
-        for count in range(1, LARGEST_STEPS):
+        for count in range(1, MOST_STEPS):
             if len(rows) == 0:
                 break
             counts[rows, columns] = count
@@ -112,6 +112,8 @@ class KeyedDraws:
             left = u >= cumulated
             rows, columns, u, chance = rows[left], columns[left], u[left], chance[left]
             cumulated, size, step = cumulated[left], size[left], step[left]
+        if len(rows):
+            counts[rows, columns] = stats.nbinom.ppf(u, size, 1 - step)
         return counts
 
     @staticmethod

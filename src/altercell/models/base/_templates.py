@@ -96,6 +96,26 @@ class Counted:
             return factors[self.cells.rows].astype(np.float64) / self.scale
         return np.concatenate([totals.ravel() for _, _, totals in self.blocks()])
 
+    def like(self, other: Counted, what: str) -> Counted:
+        """Return other cells on just this scale, which was inferred for either from its own values.
+
+        Parameters
+        ----------
+        other, what
+            The other cells, and what they are, for the error.
+
+        Raises
+        ------
+        DataError
+            Their scale is another one.
+        """
+        if abs(other.scale - self.scale) > SCALE_TOLERANCE * self.scale:
+            raise DataError(
+                f"the log data of {what} are scaled to {other.scale:,.0f} counts a cell, and those of training to "
+                f"{self.scale:,.0f}; give altercell.data.normalize the same target_sum= for both"
+            )
+        return replace(other, scale=self.scale)
+
     def at(self, rows: np.ndarray) -> Counted:
         """Return other cells of the same data.
 
@@ -211,7 +231,8 @@ def find_templates(model: ResponseModel, source: int, target: int) -> Templates:
         sums = sums_and_squares(cells.log_blocks(), labels[rows], n_types, len(model.schema.genes))
         profiles.append(Profiles.of_sums(*sums, np.bincount(labels[rows], minlength=n_types)))
     totals = cells.totals()
-    order = np.argsort(totals, kind="stable")
+    # Among equal totals by name, so that the order of the training cells has no part in it.
+    order = np.lexsort((cells.cells.adata.obs_names[rows].to_numpy().astype(str), totals))
     pools = [order[labels[rows][order] == k] for k in range(n_types)]
     before, after = profiles
     return Templates(cells, pools, before, after, _dispersion(cells, labels[rows], n_types))

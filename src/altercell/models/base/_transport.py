@@ -17,7 +17,7 @@ depend on which cells are asked with it; else the asked cells of a type are the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ ROUNDS = (0.9,) * 5 + (0.4,) * 5
 STEP_RANGE = (0.4, 2.5)
 #: Counts of some cells, their totals and their draws.
 type Part = tuple[sparse.csr_matrix, np.ndarray, KeyedDraws]
-TYPE_STREAM, TEMPLATE_STREAM, SCALE_STREAM, THIN_STREAM, ADD_STREAM = range(5)
+MATCH_STREAM, SCALE_STREAM, THIN_STREAM, ADD_STREAM = range(4)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class TemplateTransport:
         totals
             Their total counts, shape ``(n_cells,)``.
         """
-        draws = [hashed(names, self.seed + stream) / 2.0**64 for stream in (TYPE_STREAM, TEMPLATE_STREAM)]
+        draws = KeyedDraws(names, np.array(["type", "template"]), self.seed).uniform(MATCH_STREAM).T
         edges = np.cumsum(self.weights)[:-1]
         place = np.searchsorted(edges, draws[0], side="right")
         chosen = np.empty(len(names), dtype=np.int64)
@@ -190,7 +190,7 @@ class TemplateTransport:
         draws = KeyedDraws(cells.cells.adata.obs_names[cells.cells.rows[positions]], self.genes, self.seed)
         brought, have = self.templates.cells.read(matching.templates)
         ratio = totals / have
-        up = np.floor(brought * ratio + draws.uniform(SCALE_STREAM)).astype(np.int64) * (brought > 0)
+        up = np.floor(brought * ratio + draws.uniform(SCALE_STREAM)).astype(np.int64)
         brought = np.where(ratio < 1, draws.thinned(brought, np.minimum(ratio, 1), SCALE_STREAM), up)
         return np.where(self.calibration.take[matching.types], brought, counts), totals, draws
 
@@ -222,18 +222,21 @@ class TemplateTransport:
         low = start < self.mean
         add = np.where(low, np.expm1(self.mean) - np.expm1(start), 0.0)
         keep = np.where(low | (start <= 0), 1.0, self.mean / np.maximum(start, 1e-12))
-        for power in ROUNDS:
-            now = Calibration(self.calibration.take, add, keep, self.calibration.theta)
-            self.calibration = now
-            reached = _mean_log(
-                [(self.finished(part.toarray(), totals, draws), totals) for part, totals, draws in parts]
-            )
+        best, least = (add, keep), np.full(len(start), np.inf)
+        for power in (*ROUNDS, 0.0):
+            self.calibration = replace(self.calibration, add=add, keep=keep)
+            done = [(self.finished(part.toarray(), totals, draws), totals) for part, totals, draws in parts]
+            reached = _mean_log(done)
+            # Each gene keeps the round that came nearest: some overshoot, and draws come in steps.
+            nearer = np.abs(reached - self.mean) < least
+            best = np.where(nearer, add, best[0]), np.where(nearer, keep, best[1])
+            least = np.where(nearer, np.abs(reached - self.mean), least)
             with np.errstate(divide="ignore", invalid="ignore"):
                 raised = np.where(low, (self.mean - start) / (reached - start), 1.0)
                 thinned = np.where(low, 1.0, self.mean / reached)
             step = np.clip(np.nan_to_num(np.where(low, raised, thinned), nan=1.0, posinf=STEP_RANGE[1]), *STEP_RANGE)
             add, keep = add * np.where(low, step**power, 1.0), np.minimum(keep * np.where(low, 1.0, step**power), 1.0)
-        return Calibration(self.calibration.take, add, keep, self.calibration.theta)
+        return replace(self.calibration, add=best[0], keep=best[1])
 
     def make(self, asked: Counted, positions: np.ndarray | slice, matching: Matching) -> tuple[np.ndarray, np.ndarray]:
         """Return predicted cells.

@@ -33,7 +33,7 @@ class Kinds:
     codes
         Code of each kind's label, shape ``(n_kinds,)``; -1 where training has not seen it.
     names
-        Its name; None where there are no labels.
+        Its name; NaN where there are no labels.
     place
         Kind of each cell, shape ``(n_cells,)``; -1 for a cell of none of them.
     """
@@ -140,7 +140,12 @@ def predict_means(
         present, gather = indicator(kinds.place[start : start + len(x)])
         start += len(x)
         known = present >= 0
-        for total, values in ((sums, x), (squares, x**2), (moved, after), (clipped, np.maximum(after, 0))):
+        for total, values in (
+            (sums, x),
+            (squares, x.astype(np.float64) ** 2),
+            (moved, after),
+            (clipped, np.maximum(after, 0)),
+        ):
             total[present[known]] += (gather @ values)[known]
     sizes = np.bincount(kinds.place[kinds.place >= 0], minlength=len(kinds.codes))
     n = sizes[:, None]
@@ -191,7 +196,8 @@ def transport_blocks(
         Whether the values are log values; else they are the counts.
     """
     templates = find_templates(model, request.source, request.target)
-    asked, fixing = counted(model, cells, "the asked cells"), counted(model, reference.cells, "the reference cells")
+    asked = templates.cells.like(counted(model, cells, "the asked cells"), "the asked cells")
+    fixing = templates.cells.like(counted(model, reference.cells, "the reference cells"), "the reference cells")
     kinds, made = Kinds.of(cells), []
     for kind, code in enumerate(kinds.codes):
         rows = np.flatnonzero(kinds.place == kind)

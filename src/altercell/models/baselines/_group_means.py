@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.models.base import Cells, ClosedFormModel, ProfileWeighting, group_sums
+from altercell.models.base import Cells, ClosedFormModel, ProfileWeights, group_sums
 
 
 class GroupMeanModel(ClosedFormModel):
@@ -21,7 +21,7 @@ class GroupMeanModel(ClosedFormModel):
         AnnData registered with :meth:`setup_anndata`; None with `registry`.
     registry
         Registry of a model file, where there is no AnnData.
-    weighting
+    weights
         How the types' means are averaged: ``"balanced"``, every type alike, or ``"unbalanced"``, every cell alike.
     seed
         For the signature that all models share.
@@ -29,7 +29,7 @@ class GroupMeanModel(ClosedFormModel):
     Raises
     ------
     DataError
-        `weighting` is unknown.
+        `weights` is unknown.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class GroupMeanModel(ClosedFormModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: ProfileWeighting = "balanced",
+        weights: ProfileWeights = "balanced",
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)
-        self._check_weighting(weighting)
-        self.weighting = weighting
+        self._check_weights(weights)
+        self.weights = weights
         schema = self.schema
         self.module.add("group_means", (len(schema.conditions), len(schema.labels), len(schema.genes)))
         self.init_params_ = self._get_init_params(locals())
@@ -60,5 +60,5 @@ class GroupMeanModel(ClosedFormModel):
 
     def _mean(self, condition: int, types: np.ndarray) -> np.ndarray:
         """Return the weighted mean of some types in a condition, float64 of shape (n_genes,)."""
-        weights = np.ones(len(types)) if self.weighting == "balanced" else self._group_sizes()[condition, types]
+        weights = np.ones(len(types)) if self.weights == "balanced" else self._group_sizes()[condition, types]
         return weights @ self._type_means(condition)[types] / weights.sum()

@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.models.base import ProfileWeighting
+from altercell.models.base import ProfileWeights
 from altercell.models.baselines._shift import ShiftModel
 
 
@@ -20,7 +20,7 @@ class MeanShift(ShiftModel):
 
     where K are the types with training cells in source and target, without the cell's own. The weights are equal, as
     in scGen's balanced delta (there with ``types="shared"``) :cite:p:`Lotfollahi2019`, which is then the mean of the
-    types' differences; or, with ``weighting="unbalanced"``, :math:`w^c_k \propto n_{ck}`. Without ``labels_key``
+    types' differences; or, with ``weights="unbalanced"``, :math:`w^c_k \propto n_{ck}`. Without ``labels_key``
     it is the difference of the two conditions' means.
 
     Parameters
@@ -29,7 +29,7 @@ class MeanShift(ShiftModel):
         AnnData registered with :meth:`setup_anndata`; None with `registry`.
     registry
         Registry of a model file, where there is no AnnData.
-    weighting
+    weights
         ``"balanced"``: every type counts alike; ``"unbalanced"``: every cell counts alike.
     clip
         Whether negative values, which a shift gives where a gene goes down, are set to 0. That moves the means.
@@ -45,12 +45,12 @@ class MeanShift(ShiftModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: ProfileWeighting = "balanced",
+        weights: ProfileWeights = "balanced",
         clip: bool = False,
         own_type: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(adata, registry, weighting=weighting, clip=clip, seed=seed)
+        super().__init__(adata, registry, weights=weights, clip=clip, seed=seed)
         self.own_type = own_type
         self.init_params_ = self._get_init_params(locals())
 

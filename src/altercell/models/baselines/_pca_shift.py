@@ -12,7 +12,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 
 from altercell.errors import DataError
-from altercell.models.base import Cells, ProfileWeighting
+from altercell.models.base import Cells, ProfileWeights
 from altercell.models.baselines._mean_shift import MeanShift
 
 
@@ -73,7 +73,7 @@ class PCAShift(MeanShift):
         Number of components, at most one a gene. The paper's is 100.
     reconstruct
         Whether the cell itself is reconstructed from the components, and loses what they do not hold.
-    weighting
+    weights
         ``"balanced"``: every type counts alike; ``"unbalanced"``: every cell counts alike.
     clip
         Whether negative values, which a shift gives where a gene goes down, are set to 0. That moves the means.
@@ -93,11 +93,11 @@ class PCAShift(MeanShift):
         *,
         n_components: int = 100,
         reconstruct: bool = False,
-        weighting: ProfileWeighting = "balanced",
+        weights: ProfileWeights = "balanced",
         clip: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(adata, registry, weighting=weighting, clip=clip, seed=seed)
+        super().__init__(adata, registry, weights=weights, clip=clip, seed=seed)
         if n_components < 1:
             raise DataError(f"n_components={n_components} must be at least 1")
         n_genes = len(self.schema.genes)

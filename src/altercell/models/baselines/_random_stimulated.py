@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell.errors import NotTrainedError
-from altercell.models.base import Cells, ClosedFormModel, ProfileWeighting, Request
+from altercell.models.base import Cells, ClosedFormModel, ProfileWeights, Request
 
 
 def uniform_by_name(names: pd.Index, seed: int, stream: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def uniform_by_name(names: pd.Index, seed: int, stream: int) -> np.ndarray:
 class RandomStimulated(ClosedFormModel):
     """Real target cells of the other types, drawn with replacement: the right noise, the wrong type.
 
-    With ``weighting="balanced"`` a type is drawn first, each alike, and then one of its cells, so that the expected
+    With ``weights="balanced"`` a type is drawn first, each alike, and then one of its cells, so that the expected
     profile is that of :class:`StimulatedMean`; with ``"unbalanced"`` every cell is drawn alike. A cell's draw depends
     on the seed, on its name and on the training cells; not on their order, nor on the cells that are asked with it.
 
@@ -52,7 +52,7 @@ class RandomStimulated(ClosedFormModel):
         AnnData registered with :meth:`setup_anndata`; None with `registry`. The cells are drawn from it.
     registry
         Registry of a model file, where there is no AnnData.
-    weighting
+    weights
         ``"balanced"``: every type counts alike; ``"unbalanced"``: every cell counts alike.
     seed
         For the signature that all models share; the draw's seed is an argument of :meth:`predict`.
@@ -60,7 +60,7 @@ class RandomStimulated(ClosedFormModel):
     Raises
     ------
     DataError
-        `weighting` is unknown.
+        `weights` is unknown.
     """
 
     _random_response: ClassVar[bool] = True
@@ -70,12 +70,12 @@ class RandomStimulated(ClosedFormModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: ProfileWeighting = "balanced",
+        weights: ProfileWeights = "balanced",
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)
-        self._check_weighting(weighting)
-        self.weighting = weighting
+        self._check_weights(weights)
+        self.weights = weights
         self.init_params_ = self._get_init_params(locals())
 
     def _predicted(self, cells: Cells, request: Request) -> Iterator[Any]:
@@ -104,7 +104,7 @@ class RandomStimulated(ClosedFormModel):
         return rows
 
     def _pick(self, pools: list[np.ndarray], first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        if self.weighting == "unbalanced":
+        if self.weights == "unbalanced":
             pools, first = [np.concatenate(pools)], np.zeros_like(first)
         sizes = np.array([len(pool) for pool in pools])
         pool = (first * len(pools)).astype(int)

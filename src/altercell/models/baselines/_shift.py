@@ -10,7 +10,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.models.base import Cells, ProfileWeighting, Request
+from altercell.models.base import Cells, ProfileWeights, Request
 from altercell.models.baselines._group_means import GroupMeanModel
 
 
@@ -23,7 +23,7 @@ class ShiftModel(GroupMeanModel):
         AnnData registered with :meth:`setup_anndata`; None with `registry`.
     registry
         Registry of a model file, where there is no AnnData.
-    weighting
+    weights
         ``"balanced"``: every type counts alike; ``"unbalanced"``: every cell counts alike.
     clip
         Whether negative values, which a shift gives where a gene goes down, are set to 0. That moves the means.
@@ -36,11 +36,11 @@ class ShiftModel(GroupMeanModel):
         adata: AnnData | MuData | None = None,
         registry: Mapping[str, Any] | None = None,
         *,
-        weighting: ProfileWeighting = "balanced",
+        weights: ProfileWeights = "balanced",
         clip: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(adata, registry, weighting=weighting, seed=seed)
+        super().__init__(adata, registry, weights=weights, seed=seed)
         self.clip = clip
         self.init_params_ = self._get_init_params(locals())
 

@@ -15,7 +15,7 @@ class StimulatedMean(GroupMeanModel):
 
     .. math:: \hat x = \sum_{k \ne k_x} w_k \bar x_{tk}, \qquad k \text{ over types with training cells in } t,
 
-    with equal weights, or with :math:`w_k \propto n_{tk}` where ``weighting="unbalanced"``. It knows nothing of the
+    with equal weights, or with :math:`w_k \propto n_{tk}` where ``weights="unbalanced"``. It knows nothing of the
     cell that it starts from, but for its type :math:`k_x`, which is left out.
 
     Parameters
@@ -24,7 +24,7 @@ class StimulatedMean(GroupMeanModel):
         AnnData registered with :meth:`setup_anndata`; None with `registry`.
     registry
         Registry of a model file, where there is no AnnData.
-    weighting
+    weights
         ``"balanced"``: every type counts alike; ``"unbalanced"``: every cell counts alike.
     seed
         For the signature that all models share.

@@ -28,7 +28,7 @@ from altercell.models.base import (
     TrainingMixin,
     Types,
     Way,
-    Weighting,
+    Weights,
 )
 from altercell.models.base._response import label_list
 from altercell.models.base._schema import as_list
@@ -97,7 +97,7 @@ class ScGen(
     #: The paper's optimiser: Adam with the step, epsilon and weight decay of its code, no KL warm-up.
     _plan_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-3, "eps": 0.01, "weight_decay": 1e-6}
 
-    _predict_options: ClassVar[tuple[str, ...]] = ("delta", "weighting", "types", "output", "nearest", "nearest_to")
+    _predict_options: ClassVar[tuple[str, ...]] = ("delta", "weights", "types", "output", "nearest", "nearest_to")
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class ScGen(
         seed: int | None = None,
         path: str | Path | None = None,
         delta: np.ndarray | None = None,
-        weighting: Weighting = "balanced",
+        weights: Weights = "balanced",
         types: Types = "shared",
         nearest: int | None = None,
         output: Output = "model",
@@ -180,11 +180,12 @@ class ScGen(
         adata, source, target, labels, indices, batch_size, path, cells, reference
             See :meth:`altercell.models.base.ResponseModel.predict`.
         seed
-            Seed of ``weighting="resampled"``, and of cells that are drawn.
+            Seed of ``weights="resampled"``, and of cells that are drawn.
         delta
             A latent difference of your own, shape ``(n_latent,)``; the three arguments that follow are then not used.
-        weighting, types
-            How cells and which types enter the delta; see :meth:`get_delta`.
+        weights, types
+            How cells and which types enter the delta; see :meth:`get_delta`. With ``"similarity"`` each asked type has
+            a delta of its own.
         nearest
             Only the delta of so many types nearest to the asked one; asks for a single label in `labels`.
         output
@@ -200,7 +201,7 @@ class ScGen(
             raise GroupError("nearest= needs the one cell type to be near to; give it as labels=")
         if delta is not None and as_list(target) is not None:
             raise GroupError("delta= is the step to one condition; give that as target=, not a list")
-        options: dict[str, Any] = {"delta": delta, "weighting": weighting, "types": types, "output": output}
+        options: dict[str, Any] = {"delta": delta, "weights": weights, "types": types, "output": output}
         if nearest is not None and wanted is not None:
             options |= {"nearest": nearest, "nearest_to": wanted[0]}
         return super().predict(
@@ -226,40 +227,34 @@ class ScGen(
         return self.module.expected(self.module.generative(z, size_factor))
 
     def _reads_seed(self, **options: Any) -> bool:
-        return options["delta"] is None and options["weighting"] == "resampled"
+        return options["delta"] is None and isinstance(options["weights"], str) and options["weights"] == "resampled"
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        delta = torch.from_numpy(self._asked_delta(request, options)).to(self.module.device)
-        return self._moved_by(delta, cells, request, options["output"])
+        deltas, place = self._asked_deltas(cells, request, options)
+        return self._moved_by(deltas[place], cells, request, options["output"])
 
     def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        return self._moved_by(0.0, cells, request, options["output"])
+        still = np.zeros((len(cells), self.module.n_latent), dtype=np.float32)
+        return self._moved_by(still, cells, request, options["output"])
 
-    def _moved_by(
-        self, delta: torch.Tensor | float, cells: Cells, request: Request, output: Output
-    ) -> Iterator[np.ndarray]:
-        """Yield the cells decoded at their latent points moved by a step."""
+    def _moved_by(self, steps: np.ndarray, cells: Cells, request: Request, output: Output) -> Iterator[np.ndarray]:
+        """Yield the cells decoded at their latent points, each moved by its step, shape (n_cells, n_latent)."""
         draws = CountDraws(request.seed) if request.way == "sampled" else None
-        for _, batch in cells.batches(request.batch_size):
+        for positions, batch in cells.batches(request.batch_size):
             moved = self._to_device(batch)
-            totals = moved.get("size_factor")
+            totals, step = moved.get("size_factor"), torch.from_numpy(steps[positions]).to(self.module.device)
             self._needs_total(totals)
-            decoded = self.module.generative(self._encode(moved)[0] + delta, totals)
+            decoded = self.module.generative(self._encode(moved)[0] + step, totals)
             yield self._to_output(self._drawn(decoded, draws), moved, output).cpu().numpy()
 
-    def _asked_delta(self, request: Request, options: Mapping[str, Any]) -> np.ndarray:
+    def _asked_deltas(
+        self, cells: Cells, request: Request, options: Mapping[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the deltas, float32 of shape (n_deltas, n_latent), and which of them each cell takes."""
         if options["delta"] is not None:
             delta = np.asarray(options["delta"], dtype=np.float32)
             if delta.shape != (self.module.n_latent,):
                 raise DataError(f"delta has shape {delta.shape}; the latent space has ({self.module.n_latent},)")
-            return delta
-        conditions = self.schema.conditions
-        return self.get_delta(
-            conditions[request.source],
-            conditions[request.target],
-            weighting=options["weighting"],
-            types=options["types"],
-            nearest=options.get("nearest"),
-            nearest_to=options.get("nearest_to"),
-            seed=request.seed,
-        )
+            return delta[None], np.zeros(len(cells), dtype=np.int64)
+        near = {name: options.get(name) for name in ("nearest", "nearest_to")}
+        return self._weighted_deltas(cells, request, options["weights"], options["types"], **near)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mudata import MuData
 
 from altercell._random import isolated_rng
 from altercell.errors import DataError, GroupError, check_choice, listing
-from altercell.models.base import AltercellModel, Cells, LatentModel, Request, ResponseModel
+from altercell.models.base import AltercellModel, Cells, LatentArithmetic, LatentModel, Request, ResponseModel
 from altercell.models.scperb._module import Delta, KLReduction, ScPerbModule
 from altercell.models.scperb._style import LatentStyleEncoder
 from altercell.models.scperb._training import PairedTraining, Pairing
@@ -23,7 +23,7 @@ from altercell.train import Balance
 logger = logging.getLogger(__name__)
 
 
-class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
+class ScPerb(LatentModel, LatentArithmetic, ResponseModel, PairedTraining, AltercellModel):
     """scPerb: a variational autoencoder that learns the step from control to perturbed cells :cite:p:`Tang2024`.
 
     Parameters
@@ -83,6 +83,10 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
     >>> model.predict(source="control", target="stimulated").n_vars
     100
     """
+
+    #: ``weights=``: in place of the learned step, the difference of the types' latent means, weighted as in
+    #: :meth:`altercell.models.base.LatentArithmetic.get_delta`; with ``"similarity"`` each asked type has its own.
+    _predict_options: ClassVar[tuple[str, ...]] = ("weights",)
 
     def __init__(
         self,
@@ -158,7 +162,9 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
             )
         return self.schema.condition_code(control, "control")
 
-    def get_delta(self, source: object, target: object, *, latent: np.ndarray | None = None) -> np.ndarray:
+    def get_delta(  # type: ignore[override] # the step is learned, and no mean over types
+        self, source: object, target: object, *, latent: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the learned latent step from one condition to another.
 
         Parameters
@@ -229,11 +235,21 @@ class ScPerb(LatentModel, ResponseModel, PairedTraining, AltercellModel):
         return doubts
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        for _, batch in cells.batches(request.batch_size):
+        weights, deltas = options.get("weights"), None
+        if weights is not None:
+            steps, place = self._weighted_deltas(cells, request, weights)
+            deltas = steps[place]
+        for positions, batch in cells.batches(request.batch_size):
             z = self._encode(self._to_device(batch))[0]
-            step = self.module.shift(z, request.source, request.target)
+            if deltas is None:
+                step = self.module.shift(z, request.source, request.target)
+            else:
+                step = torch.from_numpy(deltas[positions]).to(z.device)
             yield self._decode(z + step, None).cpu().numpy()
 
     def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
         for _, batch in cells.batches(request.batch_size):
             yield self._decode(self._encode(self._to_device(batch))[0], None).cpu().numpy()
+
+    def _reads_seed(self, **options: Any) -> bool:
+        return options.get("weights") == "resampled"

@@ -21,6 +21,7 @@ from altercell.models.base import (
     Profiles,
     Request,
     Way,
+    kinds_and_others,
     sums_and_squares,
 )
 from altercell.models.base._templates import counted
@@ -182,19 +183,18 @@ class ResponseStack(ClosedFormModel):
         return Profiles(means, self._group_sizes()[condition], noise)
 
     def _predictions(
-        self, source: int, target: int, codes: np.ndarray, others: OtherTypes | None = None
+        self, source: int, target: int, positions: np.ndarray, others: OtherTypes | None = None
     ) -> list[Prediction]:
-        """Return a prediction for each asked type; `codes` are -1 for those of `others`, in their order."""
-        key = (source, target, *map(int, codes))
+        """Return a prediction for each asked type; `others` come after all types of the training data."""
+        key = (source, target, *positions.tolist())
         if others is None and key in self._known:
             return self._known[key]
         before, after = self._profiles(source), self._profiles(target)
         least = np.minimum(before.sizes, after.sizes)
         # Better a type of few cells than none: the standard error says what it is worth.
         readable = np.flatnonzero(least >= (LEAST_CELLS if (least >= LEAST_CELLS).any() else 1))
-        positions, first = codes.copy(), len(before.sizes)
+        first = len(before.sizes)
         if others is not None:
-            positions[codes < 0] = first + np.arange((codes < 0).sum())
             before, after = before.joined(others.profiles), after.joined(others.profiles.emptied())
 
         def controls() -> ControlSpace:
@@ -237,18 +237,13 @@ class ResponseStack(ClosedFormModel):
 
     def _asked_predictions(self, cells: Cells, kinds: Kinds, request: Request) -> list[Prediction]:
         """Return a prediction for each kind of the cells."""
-        sizes = self._group_sizes()[request.source]
-        codes = np.where((kinds.codes >= 0) & (sizes[kinds.codes] > 0), kinds.codes, -1)
-        if (codes >= 0).all():
-            return self._predictions(request.source, request.target, codes)
-        number = np.full(len(codes), -1)
-        number[codes < 0] = np.arange((codes < 0).sum())
-        log_cells, place = self._log_cells(cells), np.where(kinds.place >= 0, number[kinds.place], -1)
-        n_others = int((codes < 0).sum())
-        sums = sums_and_squares(log_cells.blocks(request.batch_size), place, n_others, cells.n_genes)
-        profiles = Profiles.of_sums(*sums, np.bincount(place[place >= 0], minlength=n_others))
-        others = OtherTypes(profiles, log_cells, place)
-        return self._predictions(request.source, request.target, codes, others)
+        positions, others = kinds_and_others(self, cells, kinds, self._group_sizes()[request.source])
+        if others is None:
+            return self._predictions(request.source, request.target, positions)
+        first = len(self.schema.labels)
+        place = np.where(kinds.place >= 0, positions[kinds.place] - first, -1)
+        known_by = OtherTypes(others, self._log_cells(cells), np.maximum(place, -1))
+        return self._predictions(request.source, request.target, positions, known_by)
 
     def _predicted(self, cells: Cells, request: Request) -> Iterator[np.ndarray]:
         kinds = Kinds.of(cells)
@@ -286,7 +281,8 @@ class ResponseStack(ClosedFormModel):
         kinds = Kinds.of(cells)
         found = self._asked_predictions(cells, kinds, request)
         grave = []
-        few = [name for name, one in zip(kinds.names, found, strict=True) if one.effective_pairs < FEW_PAIRS]
+        names = self._kind_names(kinds)
+        few = [name for name, one in zip(names, found, strict=True) if one.effective_pairs < FEW_PAIRS]
         if few:
             number = min(one.effective_pairs for one in found)
             grave.append(
@@ -311,11 +307,14 @@ class ResponseStack(ClosedFormModel):
             )
         return doubts + grave
 
+    def _kind_names(self, kinds: Kinds) -> list[str]:
+        return [str(name) for name in kinds.names] if self.schema.labels_key is not None else ["all cells"]
+
     def _more_provenance(self, cells: Cells, request: Request) -> dict[str, Any]:
         kinds = Kinds.of(cells)
         found = self._asked_predictions(cells, kinds, request)
         return {
-            "types": [str(name) for name in kinds.names],
+            "types": self._kind_names(kinds),
             "weights": [" ".join(f"{name}={weight:.3f}" for name, weight in one.weights.items()) for one in found],
             **{
                 name: np.array([getattr(one, name) for one in found])
