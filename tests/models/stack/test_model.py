@@ -107,10 +107,6 @@ def test_the_target_mean_of_the_asked_type_is_never_read(simulated, full, fit, d
     assert (second.get_mean(**for_another) - first.get_mean(**for_another))["mean"].max() > 0.05
 
 
-LEAK = "the variance pooled over all types, the asked one's target cells among them, enters the noise of the others"
-
-
-@pytest.mark.xfail(reason=LEAK)
 @pytest.mark.parametrize("members", [("kriging", "attention"), ("similar",)])
 def test_the_target_cells_of_the_asked_type_are_never_read(simulated, fit, dense, members):
     rows = group(simulated, "stimulated", HELD)
@@ -120,7 +116,6 @@ def test_the_target_cells_of_the_asked_type_are_never_read(simulated, fit, dense
     pd.testing.assert_frame_equal(first, second, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.xfail(reason=LEAK)
 def test_it_is_as_if_the_asked_type_had_been_held_out(full, stack):
     pd.testing.assert_frame_equal(full.get_mean(**QUESTION), stack.get_mean(**QUESTION), rtol=1e-5, atol=1e-6)
 
@@ -160,7 +155,6 @@ def test_the_order_of_the_genes_does_not_matter(train, fit):
     np.testing.assert_allclose(*permuted_genes(train, fit, FORMS), atol=1e-6)
 
 
-@pytest.mark.xfail(reason="the components are found from random directions, drawn gene by gene in their order")
 def test_the_order_of_the_genes_does_not_matter_to_attention(train, fit):
     np.testing.assert_allclose(*permuted_genes(train, fit, "attention"), atol=1e-6)
 
@@ -274,7 +268,6 @@ def test_a_few_cells_of_a_set_with_a_reference_are_those_of_the_set(simulated, s
     np.testing.assert_allclose(dense(some.X), dense(whole.X)[:5], atol=1e-6)
 
 
-@pytest.mark.xfail(reason="the step of an unseen type is that of the asked cells' mean, not of the reference's")
 def test_a_few_cells_of_an_unseen_type_with_a_reference_are_those_of_the_set(simulated, fit, dense):
     model = fit(simulated[simulated.obs["cell_type"] != HELD].copy(), members=FORMS)
     new = simulated[group(simulated, "control", HELD)].copy()
@@ -282,7 +275,6 @@ def test_a_few_cells_of_an_unseen_type_with_a_reference_are_those_of_the_set(sim
     np.testing.assert_allclose(dense(some.X), dense(whole.X)[:5], atol=1e-6)
 
 
-@pytest.mark.xfail(reason="all types of the reference are predicted, also those that are not asked")
 def test_a_reference_may_have_types_that_cannot_be_answered(train, fit, dense):
     two = train[train.obs["cell_type"].isin(["type_0", HELD])].copy()
     model, asked = fit(two), {**ASK, "labels": HELD, "cells": "residual"}
@@ -384,7 +376,6 @@ def test_a_type_of_few_cells_is_better_than_none(simulated, fit):
     assert (table["mean"] != table["source"]).any()
 
 
-@pytest.mark.xfail(reason="the asked type itself, with its many cells, decides that those of few are not read")
 def test_a_type_of_few_cells_is_better_than_none_for_a_type_of_many(simulated, fit):
     few = shrunk(simulated[simulated.obs["cell_type"].isin(["type_0", HELD])].copy(), "type_0", 3)
     assert np.isfinite(fit(few).get_mean(**QUESTION)).all(axis=None)

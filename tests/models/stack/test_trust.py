@@ -187,13 +187,11 @@ def test_which_errors_are_doubted(stack, train, fit, monkeypatch, errors, doubt)
     assert found == [] if doubt is None else len(found) == 1 and doubt in found[0]
 
 
-@pytest.mark.xfail(reason="the largest of several types' errors is compared with the largest of the mean's")
 def test_each_of_several_types_is_held_against_its_own_mean(train, fit, monkeypatch):
     found = said(fit(train.copy()), monkeypatch, type_0=(0.2, 0.9), type_1=(0.5, 0.3))
     assert any("no better than the mean response of the others" in doubt for doubt in found)
 
 
-@pytest.mark.xfail(reason="max() of a number and NaN is the first of the two")
 def test_a_type_without_a_test_is_doubted_in_any_order(train, fit, monkeypatch):
     found = said(fit(train.copy()), monkeypatch, type_0=(0.2, 0.9), type_1=(np.nan, np.nan))
     assert any("nothing was tested" in doubt for doubt in found)

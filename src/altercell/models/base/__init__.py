@@ -18,7 +18,7 @@ from altercell.models.base._likelihood import (
 )
 from altercell.models.base._model import AltercellModel
 from altercell.models.base._moments import group_sums, sums_and_squares
-from altercell.models.base._profiles import Profiles, similarity_weights, typical_distance
+from altercell.models.base._profiles import Profiles, moments, similarity_weights, typical_distance
 from altercell.models.base._response import Request, ResponseModel
 from altercell.models.base._schema import Schema
 from altercell.models.base._similarity import kinds_and_others, type_similarity
@@ -56,6 +56,7 @@ __all__ = [
     "group_sums",
     "hashed",
     "kinds_and_others",
+    "moments",
     "similarity_weights",
     "sums_and_squares",
     "type_similarity",

@@ -47,12 +47,29 @@ class Profiles:
         sizes
             Number of cells, shape ``(n_types,)``.
         """
+        return cls.of_moments(*moments(sums, squares, sizes), sizes)
+
+    @classmethod
+    def of_moments(
+        cls, means: np.ndarray, variances: np.ndarray, sizes: np.ndarray, pooled: np.ndarray | None = None
+    ) -> Profiles:
+        """Make profiles of means and variances.
+
+        Parameters
+        ----------
+        means, variances
+            Of the cells of each type, shape ``(n_types, n_genes)``.
+        sizes
+            Number of cells, shape ``(n_types,)``.
+        pooled
+            Positions of the types whose variances are pooled; None for all.
+        """
         n = np.maximum(sizes, 1)[:, None].astype(float)
-        means = sums / n
-        scatter = np.maximum(squares - n * means**2, 0)
-        pooled = scatter.sum(0) / max(np.maximum(sizes - 1, 0).sum(), 1)
-        variance = scatter / np.maximum(n - 1, 1)
-        noise = (n * variance + PRIOR_CELLS * pooled) / ((n + PRIOR_CELLS) * n) * (sizes > 0)[:, None]
+        freedom = np.maximum(sizes - 1, 0)
+        if pooled is not None:
+            freedom = freedom * np.isin(np.arange(len(sizes)), pooled)
+        common = freedom @ variances / max(freedom.sum(), 1)
+        noise = (n * variances + PRIOR_CELLS * common) / ((n + PRIOR_CELLS) * n) * (sizes > 0)[:, None]
         return cls(means, np.asarray(sizes), noise)
 
     def joined(self, other: Profiles) -> Profiles:
@@ -94,6 +111,21 @@ class Profiles:
         distances = np.maximum(squared - noise[:, None] - noise, 0)
         np.fill_diagonal(distances, 0)
         return distances
+
+
+def moments(sums: np.ndarray, squares: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and unbiased variances; 0 for a type without cells, and the variance 0 for one cell.
+
+    Parameters
+    ----------
+    sums, squares
+        Sums of the cells and of their squares, shape ``(n_types, n_genes)``.
+    sizes
+        Number of cells, shape ``(n_types,)``.
+    """
+    n = np.maximum(sizes, 1)[:, None].astype(float)
+    means = sums / n
+    return means, np.maximum(squares - n * means**2, 0) / np.maximum(n - 1, 1)
 
 
 def typical_distance(distances: np.ndarray, types: np.ndarray) -> float:

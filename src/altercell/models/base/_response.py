@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
@@ -61,6 +61,8 @@ class Request:
         Seed in use.
     way
         How cells are made of the prediction.
+    reference
+        Source cells that stand for each asked type, where they are not those that are asked.
     """
 
     source: int
@@ -69,6 +71,7 @@ class Request:
     batch_size: int
     seed: int
     way: Way = "decoded"
+    reference: Cells | None = None
 
 
 class ResponseModel(ABC, Base):
@@ -237,9 +240,10 @@ class ResponseModel(ABC, Base):
         if request.way in ("decoded", "sampled"):
             return self._respond(cells, request, **options)
         on_log_scale = self._log_options(options)
-        refers, kinds = (
-            (cells, Kinds.of(cells)) if reference is None else reference_cells(self, reference, cells, request)
-        )
+        refers, kinds = cells, Kinds.of(cells)
+        if reference is not None:
+            refers, kinds = reference_cells(self, reference, cells, request)
+            request = replace(request, reference=refers)
         means = predict_means(self, refers, kinds, request, on_log_scale)
         if request.way == "residual":
             return residual_blocks(self, cells, means, request, on_log_scale)

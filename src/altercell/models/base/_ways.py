@@ -70,11 +70,18 @@ class Kinds:
         GroupError
             A kind has none of them.
         """
-        place = pd.Index(self.names).get_indexer(pd.Index(_label_names(cells)))
+        known = {_key(name): kind for kind, name in enumerate(self.names)}
+        names, codes = pd.factorize(_label_names(cells), use_na_sentinel=False)[::-1]
+        place = np.array([known.get(_key(name), -1) for name in names])[codes]
         absent = [name for kind, name in enumerate(self.names) if not (place == kind).any()]
         if absent:
             raise GroupError(f"reference= has no cell of {listing(absent)}; give cells of every type that is asked")
         return replace(self, place=place)
+
+
+def _key(name: object) -> object:
+    """Return a name that equals itself, as NaN does not."""
+    return None if pd.isna(name) else name
 
 
 def _label_names(cells: Cells) -> np.ndarray:
@@ -278,5 +285,7 @@ def reference_cells(
     request
         What `predict` was asked.
     """
-    found = model._source_cells(adata, model.schema.conditions[request.source], None, None)
-    return found, Kinds.of(cells).among(found)
+    found, kinds = model._source_cells(adata, model.schema.conditions[request.source], None, None), Kinds.of(cells)
+    asked_for = kinds.among(found).place >= 0
+    found.rows = found.rows[asked_for]
+    return found, kinds.among(found)

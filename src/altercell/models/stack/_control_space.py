@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
+from scipy.linalg import eigh
+from scipy.sparse.linalg import eigsh
 
 from altercell.models.base import INFERENCE_BATCH, hashed
 from altercell.models.stack._attention import ControlSpace, Pairs, assigned, weighted_differences
@@ -36,6 +37,36 @@ def some_rows(rows: np.ndarray, names: np.ndarray, n: int) -> np.ndarray:
     return rows[np.argsort(hashed(names[rows], 0), kind="stable")[:n]]
 
 
+def principal_axes(centred: np.ndarray, n_axes: int) -> np.ndarray:
+    """Return the principal axes of cells, to the last digits: neither the cells' nor the genes' order matters.
+
+    Parameters
+    ----------
+    centred
+        Cells less their mean, float64 of shape ``(n_cells, n_genes)``.
+    n_axes
+        How many axes.
+
+    Returns
+    -------
+    Orthonormal axes of falling variance, shape ``(n_axes, n_genes)``; 0 beyond the rank of the cells.
+    """
+    n_cells, n_genes = centred.shape
+    products = centred @ centred.T if n_cells < n_genes else centred.T @ centred
+    size = len(products)
+    if n_axes * 20 < size:
+        values, vectors = eigsh(products, k=n_axes, v0=np.ones(size))  # Lanczos, from a fixed start
+    else:
+        values, vectors = eigh(products, subset_by_index=(size - n_axes, size - 1))
+    order = np.argsort(values)[::-1]
+    values, vectors = values[order], vectors[:, order]
+    within = values > 1e-10 * max(values[0], np.finfo(float).tiny)
+    axes = vectors.T
+    if n_cells < n_genes:
+        axes = vectors.T @ centred / np.sqrt(np.where(within, values, 1))[:, None]
+    return axes * within[:, None]
+
+
 @dataclass(eq=False)
 class TrainingControls(ControlSpace):
     """The control cells of training data; a type's points and pairs are made when they are first asked for.
@@ -61,8 +92,8 @@ class TrainingControls(ControlSpace):
     def __post_init__(self) -> None:
         rows = some_rows(np.flatnonzero(self.conditions == self.source), self.cells.names, AXES_CELLS)
         sample = self.cells.dense(rows)
-        self._center = sample.mean(axis=0)
-        _, _, self._axes = randomized_svd(sample - self._center, min(COMPONENTS, *sample.shape), random_state=0)
+        self._center = sample.mean(axis=0, dtype=np.float64)
+        self._axes = principal_axes(sample - self._center, min(COMPONENTS, *sample.shape))
 
     def project(self, cells: LogCells, rows: np.ndarray) -> np.ndarray:
         """Return the principal components of cells.

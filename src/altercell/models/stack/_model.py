@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from altercell.models.base import (
     Request,
     Way,
     kinds_and_others,
+    moments,
     sums_and_squares,
 )
 from altercell.models.base._templates import counted
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 #: A type whose response is read has at least so many cells in both conditions.
 LEAST_CELLS = 5
 FEW_PAIRS = 20.0
+#: Where the known responses are predicted with so small a relative error, it does not matter that others do as well.
+WELL_PREDICTED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,25 @@ class OtherTypes:
     profiles: Profiles
     cells: LogCells
     kinds: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Last:
+    """The last answer, which one call of a verb asks for several times.
+
+    Attributes
+    ----------
+    cells
+        The asked cells, not kept alive.
+    question
+        Codes of the conditions.
+    predictions
+        The answer.
+    """
+
+    cells: weakref.ref[Cells]
+    question: tuple[int, int]
+    predictions: list[Prediction]
 
 
 class ResponseStack(ClosedFormModel):
@@ -117,7 +140,8 @@ class ResponseStack(ClosedFormModel):
         self.members, self.own_type = members, own_type
         shape = (len(self.schema.conditions), len(self.schema.labels), len(self.schema.genes))
         self.module.add("group_means", shape)
-        self.module.add("group_noise", shape)
+        self.module.add("group_variances", shape)
+        self._last: Last | None = None
         self._known: dict[tuple[int, ...], list[Prediction]] = {}
         self._controls: dict[tuple[int, int], TrainingControls] = {}
         self.init_params_ = self._get_init_params(locals())
@@ -130,7 +154,7 @@ class ResponseStack(ClosedFormModel):
         """
         return ("transport", "residual", "decoded")
 
-    def get_mean(self, source: object, target: object, label: object) -> pd.DataFrame:
+    def get_mean(self, source: object, target: object, label: object = None) -> pd.DataFrame:
         """Return the predicted mean of a type of the training data, gene by gene, and how far it may be off.
 
         Parameters
@@ -138,7 +162,7 @@ class ResponseStack(ClosedFormModel):
         source, target
             The conditions.
         label
-            The type, with training cells in `source`.
+            The type, with training cells in `source`; None where the model was set up without labels.
 
         Returns
         -------
@@ -152,7 +176,7 @@ class ResponseStack(ClosedFormModel):
         """
         self._check_trained()
         start, (end,) = self._asked_codes(source, [target])
-        code = self.schema.label_code(label, "label")
+        code = 0 if label is None and self.schema.labels_key is None else self.schema.label_code(label, "label")
         if self._group_sizes()[start, code] == 0:
             raise GroupError(f"label='{label}' has no training cells in '{source}'; predict() takes other cells")
         with self._inference():
@@ -161,6 +185,7 @@ class ResponseStack(ClosedFormModel):
         return pd.DataFrame(columns, index=pd.Index(self.schema.genes, name="gene"))
 
     def _fit(self, cells: Cells, groups: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+        self._last = None
         self._known.clear()
         self._controls.clear()
         fitted = super()._fit(cells, groups, batch_size)
@@ -168,9 +193,9 @@ class ResponseStack(ClosedFormModel):
         blocks = self._log_cells(self._predict_cells(None, None)).blocks(batch_size)
         shape = (*sizes.shape, cells.n_genes)
         sums, squares = (part.reshape(shape) for part in sums_and_squares(blocks, groups, sizes.size, cells.n_genes))
-        arms = [Profiles.of_sums(*arm) for arm in zip(sums, squares, sizes, strict=True)]
-        means, noise = (np.stack([getattr(arm, name) for arm in arms]) for name in ("means", "noise"))
-        return {**fitted, "group_means": means, "group_noise": noise}
+        arms = [moments(*arm) for arm in zip(sums, squares, sizes, strict=True)]
+        means, variances = (np.stack(part) for part in zip(*arms, strict=True))
+        return {**fitted, "group_means": means, "group_variances": variances}
 
     def _predict_cells(self, adata: AnnData | MuData | None, rows: Sequence[int] | np.ndarray | None) -> Cells:
         return self.cells(adata, rows, size_factors=self.works_on_counts)
@@ -178,9 +203,12 @@ class ResponseStack(ClosedFormModel):
     def _log_cells(self, cells: Cells) -> LogCells:
         return LogCells(cells, self.log_scale if self.works_on_counts else None)
 
-    def _profiles(self, condition: int) -> Profiles:
-        means, noise = (self._fitted(name)[condition].astype(np.float64) for name in ("group_means", "group_noise"))
-        return Profiles(means, self._group_sizes()[condition], noise)
+    def _profiles(self, condition: int, pooled: np.ndarray | None = None) -> Profiles:
+        """Return the types in a condition, with the variances of the types `pooled` as what to expect of each."""
+        means, variances = (
+            self._fitted(name)[condition].astype(np.float64) for name in ("group_means", "group_variances")
+        )
+        return Profiles.of_moments(means, variances, self._group_sizes()[condition], pooled)
 
     def _predictions(
         self, source: int, target: int, positions: np.ndarray, others: OtherTypes | None = None
@@ -189,10 +217,30 @@ class ResponseStack(ClosedFormModel):
         key = (source, target, *positions.tolist())
         if others is None and key in self._known:
             return self._known[key]
-        before, after = self._profiles(source), self._profiles(target)
-        least = np.minimum(before.sizes, after.sizes)
+        least = self._group_sizes()[[source, target]].min(axis=0)
+        # A type whose own response is not to be read is solved for by itself; all others share one solution.
+        own = np.isin(positions, np.flatnonzero(least)) & (not self.own_type) & (self.schema.labels_key is not None)
+        found: dict[int, Prediction] = {}
+        for asked in (np.unique(positions[~own]), *np.unique(positions[own])[:, None]):
+            if len(asked):
+                left_out = asked if np.isin(asked, positions[own]).all() else asked[:0]
+                evidence = self._evidence(source, target, asked, left_out, others)
+                found.update(zip(asked.tolist(), solve(evidence, make_members(self.members)), strict=True))
+        answer = [found[position] for position in positions.tolist()]
+        if others is None:
+            self._known[key] = answer
+        return answer
+
+    def _evidence(
+        self, source: int, target: int, asked: np.ndarray, left_out: np.ndarray, others: OtherTypes | None
+    ) -> Evidence:
+        """Return what is known for asked types, without the target cells of those that are left out."""
+        least = self._group_sizes()[[source, target]].min(axis=0)
+        least[left_out] = 0
         # Better a type of few cells than none: the standard error says what it is worth.
-        readable = np.flatnonzero(least >= (LEAST_CELLS if (least >= LEAST_CELLS).any() else 1))
+        types = np.flatnonzero(least >= (LEAST_CELLS if (least >= LEAST_CELLS).any() else 1))
+        self._check_readable(types, source, target)
+        before, after = self._profiles(source), self._profiles(target, types)
         first = len(before.sizes)
         if others is not None:
             before, after = before.joined(others.profiles), after.joined(others.profiles.emptied())
@@ -201,19 +249,7 @@ class ResponseStack(ClosedFormModel):
             found = self._training_controls(source, target)
             return found if others is None else WithOthers(found, first, others.cells, others.kinds)
 
-        found: dict[int, Prediction] = {}
-        # Types whose own response is not among what may be read share one solution.
-        own = np.isin(positions, readable) & (not self.own_type) & (self.schema.labels_key is not None)
-        for asked in [np.unique(positions[~own]), *np.unique(positions[own])[:, None]]:
-            types = np.setdiff1d(readable, asked) if len(asked) and own[positions == asked[0]].all() else readable
-            if len(asked):
-                self._check_readable(types, source, target)
-                predictions = solve(Evidence(before, after, types, asked, controls), make_members(self.members))
-                found.update(zip(asked.tolist(), predictions, strict=True))
-        answer = [found[position] for position in positions.tolist()]
-        if others is None:
-            self._known[key] = answer
-        return answer
+        return Evidence(before, after, types, asked, controls)
 
     def _check_readable(self, types: np.ndarray, source: int, target: int) -> None:
         if len(types) == 0:
@@ -236,18 +272,23 @@ class ResponseStack(ClosedFormModel):
         return self._controls[source, target]
 
     def _asked_predictions(self, cells: Cells, kinds: Kinds, request: Request) -> list[Prediction]:
-        """Return a prediction for each kind of the cells."""
+        """Return a prediction for each kind; of a type that training has not seen, the cells tell its mean."""
+        last = self._last
+        if last is not None and last.cells() is cells and last.question == (request.source, request.target):
+            return last.predictions
         positions, others = kinds_and_others(self, cells, kinds, self._group_sizes()[request.source])
-        if others is None:
-            return self._predictions(request.source, request.target, positions)
-        first = len(self.schema.labels)
-        place = np.where(kinds.place >= 0, positions[kinds.place] - first, -1)
-        known_by = OtherTypes(others, self._log_cells(cells), np.maximum(place, -1))
-        return self._predictions(request.source, request.target, positions, known_by)
+        first, known_by = len(self.schema.labels), None
+        if others is not None:
+            place = np.where(kinds.place >= 0, positions[kinds.place] - first, -1)
+            known_by = OtherTypes(others, self._log_cells(cells), np.maximum(place, -1))
+        found = self._predictions(request.source, request.target, positions, known_by)
+        self._last = Last(weakref.ref(cells), (request.source, request.target), found)
+        return found
 
     def _predicted(self, cells: Cells, request: Request) -> Iterator[np.ndarray]:
-        kinds = Kinds.of(cells)
-        found = self._asked_predictions(cells, kinds, request)
+        kinds, refers = Kinds.of(cells), request.reference
+        told_by = kinds if refers is None else kinds.among(refers)
+        found = self._asked_predictions(cells if refers is None else refers, told_by, request)
         steps = np.stack([one.mean - one.source for one in found]).astype(np.float32)
         start = 0
         for values in self._log_cells(cells).blocks(request.batch_size, dense=True):
@@ -288,10 +329,11 @@ class ResponseStack(ClosedFormModel):
             grave.append(
                 f"few measured cells are like those of {listing(few)}: as much is known as from {number:.0f} of them"
             )
-        error, plain = (max(getattr(one, name) for one in found) for name in ("inner_error", "mean_delta_error"))
+        worst = max(found, key=lambda one: np.nan_to_num(one.inner_error / min(one.mean_delta_error, 1.0), nan=np.inf))
+        error, plain = worst.inner_error, worst.mean_delta_error
         if np.isnan(error):
             grave.append("no cell type's known response could be predicted from others, so that nothing was tested")
-        elif error >= min(plain, 1):
+        elif error >= min(plain, 1.0) and error > WELL_PREDICTED:
             grave.append(
                 "on cell types whose response is known, the prediction was no better than "
                 + ("no change" if plain >= 1 else "the mean response of the others")
