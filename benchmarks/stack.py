@@ -343,7 +343,9 @@ def speed(args: argparse.Namespace) -> pd.DataFrame:
     rows.append(timed("ScGen, at most 100 epochs", scgen))
     if args.cells:
         simulated = ac.data.normalize(
-            ac.datasets.simulate_response(n_cells=args.cells, n_genes=args.genes, n_types=args.types, seed=0)
+            ac.datasets.simulate_response(
+                n_cells=args.cells, n_genes=args.genes, n_types=args.types, marker_share=0.3 / args.types, seed=0
+            )
         )
         usual = argparse.Namespace(
             batch_key="condition", labels_key="cell_type", source="control", target="stimulated", labels=None

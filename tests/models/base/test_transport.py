@@ -97,7 +97,7 @@ def test_a_gene_that_no_cell_has_is_added(templates, transport, controls, truth,
     assert len(low) > 20
     assert not np.delete(got, low, axis=1).any()
     mean = controls().totals()[:, None] * made.calibration.add[low]
-    want = draws.negative_binomial(mean, templates.theta[low], _transport.ADD_STREAM, low)
+    want = draws.negative_binomial(mean, made.calibration.theta[low], _transport.ADD_STREAM, low)
     np.testing.assert_array_equal(got[:, low], want)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from altercell import MeanShift, NoChange, ScGen, StimulatedMean
+from altercell import MeanShift, NoChange, ResponseStack, ScGen, StimulatedMean
 from altercell.errors import DataError, GroupError, KeyNotFoundError, NotTrainedError
 from altercell.models.base._templates import counted, find_templates
 from altercell.models.base._transport import TemplateTransport
@@ -459,3 +459,34 @@ def test_the_order_of_the_training_cells_does_not_matter(three, with_counts, fit
         answers.append(fitted(adata).predict(**ASK, cells="transport", seed=0))
     first, second = answers
     np.testing.assert_array_equal(counts_of(second[first.obs_names], as_dense), counts_of(first, as_dense))
+
+
+@pytest.mark.parametrize("way", ["residual", "transport"])
+@pytest.mark.parametrize("cls", [MeanShift, ResponseStack])
+def test_the_order_of_the_reference_does_not_matter(with_counts, fitted, as_dense, cls, way):
+    adata = with_counts()
+    model = fitted(adata, cls)
+    controls = adata[adata.obs["condition"] == "control"]
+    ask = {**ASK, "cells": way, "seed": 0}
+    first, second = (model.predict(**ask, reference=some.copy()) for some in (controls, controls[::-1]))
+    np.testing.assert_allclose(as_dense(first), as_dense(second), atol=1e-5)
+    assert first.uns["altercell"]["reference"] == f"{controls.n_obs} cells"
+
+
+def test_the_own_types_target_cells_are_not_read(with_counts, fitted, as_dense):
+    adata, other = with_counts(), with_counts()
+    own = np.flatnonzero((other.obs["condition"] == "stimulated") & (other.obs["cell_type"] == "B"))
+    shuffled = np.random.default_rng(0).permutation(other.n_vars)
+    values, counts = as_dense(other), as_dense(other.layers["counts"])
+    values[own], counts[own] = values[own][:, shuffled], counts[own][:, shuffled]
+    other.X, other.layers["counts"] = values.astype(np.float32), counts.astype(np.float32)
+    ask = {**ASK, "labels": "B", "cells": "transport", "seed": 0}
+    first, second = (fitted(data, ResponseStack).predict(**ask) for data in (adata, other))
+    np.testing.assert_array_equal(as_dense(first), as_dense(second))
+
+
+def test_counts_that_are_no_whole_numbers_are_refused(three):
+    cells = three.adata.copy()
+    cells.layers["counts"] = cells.layers["counts"] * 0.5
+    with pytest.raises(DataError, match="the asked cells holds values that are no whole numbers; give the raw counts"):
+        three.predict(cells, **ASK, cells="transport")

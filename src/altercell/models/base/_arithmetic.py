@@ -95,6 +95,8 @@ class LatentArithmetic(Base):
             check_choice("weights", str(weights), get_args(WeightScheme))
         means, sizes, start, end = self._axis(source, target, along)
         chosen = self._chosen_types(sizes, start, end, types if by_type is None else list(by_type), along)
+        if weights == "similarity":
+            chosen = chosen[(sizes[start, chosen] > 0) & (sizes[end, chosen] > 0)]
         if nearest is not None:
             chosen = self._nearest_types(means, sizes, start, end, chosen, nearest, nearest_to, along)
         if weights == "resampled":
@@ -145,8 +147,15 @@ class LatentArithmetic(Base):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the deltas of the asked cells, float32 of shape (n_deltas, n_latent), and which each cell takes."""
         if isinstance(weights, str) and weights == "similarity":
-            kinds = Kinds.of(cells)
-            return self._similar_deltas(cells, kinds, request, types), kinds.place
+            if self.schema.labels_key is None:
+                raise GroupError(
+                    "weights='similarity' compares cell types, and the model was set up without labels_key"
+                )
+            if options.get("nearest") is not None:
+                raise DataError("nearest= chooses types, and weights='similarity' weighs them all; give one of the two")
+            kinds, refers = Kinds.of(cells), request.reference
+            told_by = kinds if refers is None else kinds.among(refers)
+            return self._similar_deltas(cells if refers is None else refers, told_by, request, types), kinds.place
         start, end = (self.schema.conditions[code] for code in (request.source, request.target))
         delta = LatentArithmetic.get_delta(self, start, end, weights=weights, types=types, seed=request.seed, **options)
         return delta[None], np.zeros(len(cells), dtype=np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -36,8 +36,6 @@ class ClosedFormModel(ResponseModel, AltercellModel):
     seed
         For the signature that all models share; fitting in closed form is not random.
     """
-
-    _leaves_own_type_out: ClassVar[bool] = True
 
     def __init__(
         self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0
@@ -96,6 +94,10 @@ class ClosedFormModel(ResponseModel, AltercellModel):
         if self.schema.labels_key is None:
             return np.full(len(request.label_codes), -1)
         return request.label_codes
+
+    @property
+    def _leaves_own_type_out(self) -> bool:
+        return not getattr(self, "own_type", False)
 
     def _other_types(self, own: int, *conditions: int) -> np.ndarray:
         """Return the types, but for `own`, that have training cells in each of the conditions."""

@@ -7,7 +7,9 @@ import pandas as pd
 from scipy import stats
 
 #: Molecules of a larger count are not drawn one by one.
-MANY = 256
+MANY = 32
+#: Molecules that are drawn at once.
+CHUNK = 1_000_000
 #: Counts of a negative binomial beyond this one are not sought step by step.
 MOST_STEPS = 1_000
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -43,7 +45,9 @@ class KeyedDraws:
         """
         return _to_unit(_mixed(self._keys(self.cells[:, None], self.genes[genes], stream)))
 
-    def thinned(self, counts: np.ndarray, keep: np.ndarray, stream: int) -> np.ndarray:
+    def thinned(
+        self, counts: np.ndarray, keep: np.ndarray, stream: int, genes: np.ndarray | slice = slice(None)
+    ) -> np.ndarray:
         """Draw how many of the molecules are kept: binomial(count, keep), one draw a molecule.
 
         Parameters
@@ -55,6 +59,8 @@ class KeyedDraws:
             superset of the molecules is kept.
         stream
             Number of the draw.
+        genes
+            Positions of the genes that `counts` are of.
 
         Returns
         -------
@@ -62,13 +68,15 @@ class KeyedDraws:
         """
         rows, columns = np.nonzero(counts)
         n, p = counts[rows, columns].astype(np.int64), np.broadcast_to(keep, counts.shape)[rows, columns]
-        keys = self._keys(self.cells[rows], self.genes[columns], stream)
+        keys = self._keys(self.cells[rows], self.genes[genes][columns], stream)
         kept = np.zeros(len(n), dtype=np.int64)
         few = n <= MANY
-        owner = np.repeat(np.flatnonzero(few), n[few])
-        number = np.arange(len(owner)) - np.repeat(np.cumsum(n[few]) - n[few], n[few])
-        hit = _to_unit(_mixed(keys[owner] + (number.astype(np.uint64) + np.uint64(1)) * _GOLDEN)) < p[owner]
-        kept += np.bincount(owner[hit], minlength=len(n))
+        entries = np.flatnonzero(few)
+        for part in np.array_split(entries, max(1, -(-int(n[few].sum()) // CHUNK))):
+            owner = np.repeat(part, n[part])
+            number = np.arange(len(owner)) - np.repeat(np.cumsum(n[part]) - n[part], n[part])
+            hit = _to_unit(_mixed(keys[owner] + (number.astype(np.uint64) + np.uint64(1)) * _GOLDEN)) < p[owner]
+            kept += np.bincount(owner[hit], minlength=len(n))
         many = ~few
         if many.any():
             kept[many] = stats.binom.ppf(_to_unit(_mixed(keys[many])), n[many], p[many])

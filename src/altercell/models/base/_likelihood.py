@@ -20,7 +20,6 @@ from altercell.models.base._cells import Cells
 from altercell.models.base._draws import CountDraws
 from altercell.models.base._latent import INFERENCE_BATCH
 from altercell.models.base._response import COUNT_SCALE
-from altercell.models.base._schema import REGISTRY_ENTRY
 from altercell.models.base._ways import Way
 from altercell.nn import CountDecoder
 
@@ -145,10 +144,6 @@ class LikelihoodModel(Base):
                 "output='log' needs each cell's total over all genes, and this model was set up on a choice of genes "
                 "without size_factor_key=; set it up with size_factor_key='size_factor' (altercell.data writes it)"
             )
-
-    def _total_is_of_a_subset(self) -> bool:
-        entry = self.registry_.get(REGISTRY_ENTRY, {})
-        return self.schema.size_factor_key is None and entry.get("n_genes_total", 0) > len(self.schema.genes)
 
     def _start_at_observed_share(self) -> None:
         """Start the decoder where these genes have the share of the counts that they have in the data.

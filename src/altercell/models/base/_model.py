@@ -302,6 +302,11 @@ class AltercellModel(FileMixin, BaseModelClass):
             names = self.schema.anndata(self.adata).obs_names
             check_counts(values, self.registry_[REGISTRY_ENTRY]["place"], type(self).__name__, names)
 
+    def _total_is_of_a_subset(self) -> bool:
+        """Return whether a cell's total is the sum of registered genes that were chosen from more."""
+        entry = self.registry_.get(REGISTRY_ENTRY, {})
+        return self.schema.size_factor_key is None and entry.get("n_genes_total", 0) > len(self.schema.genes)
+
     @property
     def space(self) -> str:
         """The space of the values that the model works on, for example ``"log1p of counts per 10,000"``."""

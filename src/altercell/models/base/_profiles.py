@@ -37,7 +37,7 @@ class Profiles:
     noise: np.ndarray
 
     @classmethod
-    def of_sums(cls, sums: np.ndarray, squares: np.ndarray, sizes: np.ndarray) -> Profiles:
+    def of_sums(cls, sums: np.ndarray, squares: np.ndarray, sizes: np.ndarray, *, alone: bool = False) -> Profiles:
         """Make profiles of sums over cells.
 
         Parameters
@@ -46,8 +46,13 @@ class Profiles:
             Sums of the cells and of their squares, shape ``(n_types, n_genes)``.
         sizes
             Number of cells, shape ``(n_types,)``.
+        alone
+            Whether each type stands for itself, so that its noise does not depend on which others there are.
         """
-        return cls.of_moments(*moments(sums, squares, sizes), sizes)
+        means, variances = moments(sums, squares, sizes)
+        if alone:
+            return cls(means, np.asarray(sizes), variances / np.maximum(sizes, 1)[:, None])
+        return cls.of_moments(means, variances, sizes)
 
     @classmethod
     def of_moments(

@@ -82,8 +82,6 @@ class ResponseModel(ABC, Base):
     _random_response: ClassVar[bool] = False
     #: Names of the options that the model's `predict` takes beside those of all models.
     _predict_options: ClassVar[tuple[str, ...]] = ()
-    #: Whether a type's own target cells, where training has some, have no part in the prediction of its cells.
-    _leaves_own_type_out: ClassVar[bool] = False
 
     def predict(
         self,
@@ -169,7 +167,9 @@ class ResponseModel(ABC, Base):
         way = self._asked_way(cells, reference, asked)
         label_codes = self.schema.cell_label_codes(asked.data)[asked.rows]
         with self._inference(seed) as used:
-            requests = [Request(source_code, code, label_codes, batch, used, way) for code in target_codes]
+            asker = Request(source_code, target_codes[0], label_codes, batch, used, way)
+            refers = None if reference is None else reference_cells(self, reference, asked, asker)
+            requests = [replace(asker, target=code, reference=refers) for code in target_codes]
             obs = asked.obs() if several is None else _once_a_target(asked.obs(), several)
             codes, names = np.repeat(target_codes, len(asked)), list(self.schema.conditions)
             obs[self.schema.batch_key] = pd.Categorical.from_codes(codes, categories=names)
@@ -185,6 +185,7 @@ class ResponseModel(ABC, Base):
                 "labels_key": self.schema.labels_key,
                 "space": self._way_space(way, **options),
                 "cells": way,
+                "reference": None if refers is None else f"{len(refers)} cells",
                 "seed": used if drawn or self._reads_seed(**options) else None,
                 "arguments": self._arguments_in_words(),
                 "options": ", ".join(f"{key}={_short(value)}" for key, value in options.items() if value is not None)
@@ -194,7 +195,7 @@ class ResponseModel(ABC, Base):
                 else self._doubts_by_target(asked, requests, **options),
                 **(self._more_provenance(asked, requests[0]) if several is None else {}),
             }
-            blocks = [self._made(asked, request, reference, options) for request in requests]
+            blocks = [self._made(asked, request, options) for request in requests]
             layer = COUNTS_LAYER if way == "transport" else None
             return answer(chain.from_iterable(blocks), obs, asked.var(), provenance, path, layer)
 
@@ -222,6 +223,11 @@ class ResponseModel(ABC, Base):
         """The total that a model of counts scales them to before it takes the logarithm."""
         return COUNT_SCALE
 
+    @property
+    def _leaves_own_type_out(self) -> bool:
+        """Whether a type's own target cells, where training has some, have no part in the prediction of its cells."""
+        return False
+
     def _asked_way(self, way: Way | None, reference: object, cells: Cells) -> Way:
         way = self.cell_ways[0] if way is None else way
         if way not in get_args(Way) or way not in self.cell_ways:
@@ -233,22 +239,19 @@ class ResponseModel(ABC, Base):
             raise DataError(f"reference= is for cells='residual' and cells='transport', not for cells='{way}'")
         return way
 
-    def _made(
-        self, cells: Cells, request: Request, reference: AnnData | MuData | None, options: Mapping[str, Any]
-    ) -> Iterator[Any]:
+    def _made(self, cells: Cells, request: Request, options: Mapping[str, Any]) -> Iterator[Any]:
         """Return the blocks of predicted cells, made in the way that was asked for."""
         if request.way in ("decoded", "sampled"):
             return self._respond(cells, request, **options)
         on_log_scale = self._log_options(options)
-        refers, kinds = cells, Kinds.of(cells)
-        if reference is not None:
-            refers, kinds = reference_cells(self, reference, cells, request)
-            request = replace(request, reference=refers)
+        refers, kinds = cells if request.reference is None else request.reference, Kinds.of(cells)
+        if request.reference is not None:
+            kinds = kinds.among(refers)
         means = predict_means(self, refers, kinds, request, on_log_scale)
         if request.way == "residual":
             return residual_blocks(self, cells, means, request, on_log_scale)
         log = self._way_space("transport", **options) != COUNTS
-        return transport_blocks(self, cells, means, request, fixed=reference is not None, log=log)
+        return transport_blocks(self, cells, means, request, fixed=request.reference is not None, log=log)
 
     def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
         """Yield the cells decoded under their own condition, by the blocks of :meth:`_respond`."""
@@ -269,8 +272,13 @@ class ResponseModel(ABC, Base):
     def _template_types(self, sizes: np.ndarray, own: int) -> np.ndarray:
         """Return the types whose target cells may be templates for cells of type `own` (-1: unseen)."""
         types = np.flatnonzero(sizes > 0)
-        others = types[types != own]
-        return others if self._leaves_own_type_out and self.schema.labels_key is not None and len(others) else types
+        if self._leaves_own_type_out and self.schema.labels_key is not None:
+            types = types[types != own]
+        if len(types) == 0:
+            raise GroupError(
+                "cells='transport' has no measured cell of another type in the target condition to start from"
+            )
+        return types
 
     def _asked_codes(self, source: object, targets: Sequence[object]) -> tuple[int, list[int]]:
         """Return the codes of the source and of the targets, after checking that they can be predicted."""

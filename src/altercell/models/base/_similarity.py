@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 REACH = 0.25
 
 
-def log_profiles(model: ResponseModel, cells: Cells, types: np.ndarray, n_types: int) -> Profiles:
+def log_profiles(
+    model: ResponseModel, cells: Cells, types: np.ndarray, n_types: int, *, alone: bool = False
+) -> Profiles:
     """Return the mean cells of types on the log scale.
 
     Parameters
@@ -33,10 +35,12 @@ def log_profiles(model: ResponseModel, cells: Cells, types: np.ndarray, n_types:
         Type of each cell, from 0 to ``n_types - 1``, shape ``(n_cells,)``; below 0 for none.
     n_types
         Number of types.
+    alone
+        See :meth:`Profiles.of_sums`.
     """
     blocks = (model._log_values(batch) for _, batch in cells.batches(INFERENCE_BATCH))
     sums = sums_and_squares(blocks, types, n_types, cells.n_genes)
-    return Profiles.of_sums(*sums, np.bincount(types[types >= 0], minlength=n_types))
+    return Profiles.of_sums(*sums, np.bincount(types[types >= 0], minlength=n_types), alone=alone)
 
 
 def type_similarity(
@@ -109,4 +113,4 @@ def kinds_and_others(
         return numbers, None
     within = np.where(known, -1, np.cumsum(~known) - 1)
     place = np.where(kinds.place >= 0, within[kinds.place], -1)
-    return numbers, log_profiles(model, cells, place, int((~known).sum()))
+    return numbers, log_profiles(model, cells, place, int((~known).sum()), alone=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -124,8 +125,10 @@ class Counted:
         rows
             Row numbers.
         """
-        cells = self.cells
-        return replace(self, cells=Cells(cells.data, cells.schema, rows, size_factors=True, checked=cells.checked))
+        # The same matrix: columns on disk or in memory are turned into rows once.
+        cells = copy(self.cells)
+        cells.rows = rows
+        return replace(self, cells=cells)
 
 
 def counted(model: ResponseModel, cells: Cells, what: str) -> Counted:
@@ -166,6 +169,10 @@ def _scale_of(cells: Cells, counts: Cells, what: str) -> float:
     positions = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), BLOCK)).astype(int))
     log, batch = cells.read(positions), counts[positions]
     y, totals = batch["X"].numpy(), batch["size_factor"].numpy()
+    if (y != np.rint(y)).any():
+        raise DataError(
+            f"layers['{COUNTS_LAYER}'] of {what} holds values that are no whole numbers; give the raw counts"
+        )
     rows, columns = np.nonzero(y)
     scales = np.expm1(log[rows, columns].astype(np.float64)) * totals[rows, 0] / y[rows, columns]
     scale = float(np.median(scales)) if len(scales) else 0.0
@@ -185,20 +192,40 @@ class Templates:
     Attributes
     ----------
     cells
-        All training cells.
+        The training cells of the target condition.
     pools
         Positions of each type's cells of the target condition, sorted by total.
     source, target
         Mean log profiles of the types in the two conditions.
-    theta
-        Inverse dispersion of the counts within a type, shape ``(n_genes,)``.
+    signal, excess
+        Sums over a type's cells of the squared mean of :math:`r_i = y_i / n_i`, and of its variance beyond that of
+        counting, shape ``(n_types, n_genes)`` each.
     """
 
     cells: Counted
     pools: list[np.ndarray]
     source: Profiles
     target: Profiles
-    theta: np.ndarray
+    signal: np.ndarray
+    excess: np.ndarray
+
+    def theta(self, types: np.ndarray) -> np.ndarray:
+        r"""Return the inverse dispersion within types, by moments.
+
+        .. math:: \operatorname{Var}(r) = \mu \operatorname{E}[1/n] + \mu^2 / \theta
+
+        Parameters
+        ----------
+        types
+            Positions of the types whose cells are read.
+
+        Returns
+        -------
+        Within :data:`THETA_RANGE`, shape ``(n_genes,)``.
+        """
+        signal, noise = self.signal[types].sum(0), np.maximum(self.excess[types].sum(0), 0)
+        theta = np.divide(signal, noise, out=np.full(len(signal), np.inf), where=noise > 0)
+        return np.clip(np.where(signal > 0, theta, 1.0), *THETA_RANGE)
 
 
 def find_templates(model: ResponseModel, source: int, target: int) -> Templates:
@@ -235,29 +262,16 @@ def find_templates(model: ResponseModel, source: int, target: int) -> Templates:
     order = np.lexsort((cells.cells.adata.obs_names[rows].to_numpy().astype(str), totals))
     pools = [order[labels[rows][order] == k] for k in range(n_types)]
     before, after = profiles
-    return Templates(cells, pools, before, after, _dispersion(cells, labels[rows], n_types))
+    return Templates(cells, pools, before, after, *_dispersion(cells, labels[rows], n_types))
 
 
-def _dispersion(cells: Counted, labels: np.ndarray, n_types: int) -> np.ndarray:
-    r"""Return the inverse dispersion within types, by moments of :math:`r_i = y_i / n_i`.
-
-    .. math:: \operatorname{Var}(r) = \mu \operatorname{E}[1/n] + \mu^2 / \theta
-
-    Returns
-    -------
-    Within :data:`THETA_RANGE`, shape ``(n_genes,)``.
-    """
-    n_genes = cells.cells.n_genes
+def _dispersion(cells: Counted, labels: np.ndarray, n_types: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return :attr:`Templates.signal` and :attr:`Templates.excess`."""
     rates = (counts / totals for _, counts, totals in cells.blocks())
-    sums, squares = sums_and_squares(rates, labels, n_types, n_genes)
-    _, gather = indicator(labels)
-    present = np.unique(labels)
+    sums, squares = sums_and_squares(rates, labels, n_types, cells.cells.n_genes)
+    present, gather = indicator(labels)
     inverse = np.zeros(n_types)
     inverse[present] = gather @ (1 / cells.totals())
-    sizes = np.bincount(labels, minlength=n_types)
-    n = np.maximum(sizes, 1)[:, None]
-    means = sums / n
-    excess = squares - n * means**2 - means * inverse[:, None]
-    signal, noise = (n * means**2).sum(0), np.maximum(excess.sum(0), 0)
-    theta = np.divide(signal, noise, out=np.full(n_genes, np.inf), where=noise > 0)
-    return np.clip(np.where(signal > 0, theta, 1.0), *THETA_RANGE)
+    n = np.maximum(np.bincount(labels, minlength=n_types), 1)[:, None]
+    signal = sums**2 / n
+    return signal, squares - signal - sums / n * inverse[:, None]

@@ -16,7 +16,7 @@ depend on which cells are asked with it; else the asked cells of a type are the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +30,7 @@ from altercell.models.base._templates import Counted, Templates
 #: Share of the typical distance at which a template type's weight has fallen by e.
 LIKENESS = 0.3
 #: At most so many reference cells of a type are used to calibrate.
-CALIBRATION_CELLS = 4_096
+CALIBRATION_CELLS = 1_024
 ROUNDS = (0.9,) * 5 + (0.4,) * 5
 STEP_RANGE = (0.4, 2.5)
 #: Counts of some cells, their totals and their draws.
@@ -125,7 +125,7 @@ class TemplateTransport:
         self.ranks = np.sort(reference.totals())
         control = profile.means[0]
         closer = np.abs(templates.target.means - mean) < np.abs(control - mean)
-        self.calibration = Calibration(closer, np.zeros_like(mean), np.ones_like(mean), templates.theta)
+        self.calibration = Calibration(closer, np.zeros_like(mean), np.ones_like(mean), templates.theta(types))
         self.calibration = self._calibrated(reference)
 
     def _type_weights(self, profile: Profiles) -> np.ndarray:
@@ -203,7 +203,9 @@ class TemplateTransport:
             See :meth:`raw`.
         """
         fit = self.calibration
-        kept = draws.thinned(counts, fit.keep, THIN_STREAM)
+        high = np.flatnonzero(fit.keep < 1)
+        kept = counts.copy()
+        kept[:, high] = draws.thinned(counts[:, high], fit.keep[high], THIN_STREAM, high)
         low = np.flatnonzero(fit.add > 0)
         kept[:, low] += draws.negative_binomial(totals * fit.add[low], fit.theta[low], ADD_STREAM, low)
         return kept
@@ -218,14 +220,14 @@ class TemplateTransport:
         for positions in some.slices():
             counts, totals, draws = self.raw(some, positions, matching.of(positions))
             parts.append((sparse.csr_matrix(counts), totals, draws))
-        start = _mean_log([(part.toarray(), totals) for part, totals, _ in parts])
+        start = _mean_log((part.toarray(), totals) for part, totals, _ in parts)
         low = start < self.mean
         add = np.where(low, np.expm1(self.mean) - np.expm1(start), 0.0)
         keep = np.where(low | (start <= 0), 1.0, self.mean / np.maximum(start, 1e-12))
         best, least = (add, keep), np.full(len(start), np.inf)
         for power in (*ROUNDS, 0.0):
             self.calibration = replace(self.calibration, add=add, keep=keep)
-            done = [(self.finished(part.toarray(), totals, draws), totals) for part, totals, draws in parts]
+            done = ((self.finished(part.toarray(), totals, draws), totals) for part, totals, draws in parts)
             reached = _mean_log(done)
             # Each gene keeps the round that came nearest: some overshoot, and draws come in steps.
             nearer = np.abs(reached - self.mean) < least
@@ -259,7 +261,9 @@ class TemplateTransport:
         return counts, np.log1p(counts / totals)
 
 
-def _mean_log(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _mean_log(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Return the mean of cells, given as counts and totals, on the log scale, shape ``(n_genes,)``."""
-    total = np.sum([np.log1p(counts / totals).sum(0) for counts, totals in parts], axis=0)
-    return np.asarray(total / sum(len(counts) for counts, _ in parts))
+    total, n_cells = np.zeros(1), 0
+    for counts, totals in parts:
+        total, n_cells = total + np.log1p(counts / totals).sum(0), n_cells + len(counts)
+    return total / n_cells

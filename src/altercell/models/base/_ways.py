@@ -156,7 +156,9 @@ def predict_means(
             total[present[known]] += (gather @ values)[known]
     sizes = np.bincount(kinds.place[kinds.place >= 0], minlength=len(kinds.codes))
     n = sizes[:, None]
-    return Reference(cells, kinds, Profiles.of_sums(sums, squares, sizes), np.maximum(moved / n, 0), clipped / n)
+    return Reference(
+        cells, kinds, Profiles.of_sums(sums, squares, sizes, alone=True), np.maximum(moved / n, 0), clipped / n
+    )
 
 
 def residual_blocks(
@@ -269,9 +271,7 @@ def _dense(values: Any) -> np.ndarray:
     return values.toarray() if hasattr(values, "toarray") else np.asarray(values)
 
 
-def reference_cells(
-    model: ResponseModel, adata: AnnData | MuData, cells: Cells, request: Request
-) -> tuple[Cells, Kinds]:
+def reference_cells(model: ResponseModel, adata: AnnData | MuData, cells: Cells, request: Request) -> Cells:
     """Return the cells of a fixed reference: those of the source condition and of the kinds that are asked.
 
     Parameters
@@ -285,7 +285,6 @@ def reference_cells(
     request
         What `predict` was asked.
     """
-    found, kinds = model._source_cells(adata, model.schema.conditions[request.source], None, None), Kinds.of(cells)
-    asked_for = kinds.among(found).place >= 0
-    found.rows = found.rows[asked_for]
-    return found, kinds.among(found)
+    found = model._source_cells(adata, model.schema.conditions[request.source], None, None)
+    found.rows = found.rows[Kinds.of(cells).among(found).place >= 0]
+    return found

@@ -73,6 +73,6 @@ class ShiftModel(GroupMeanModel):
         doubts = super()._doubts(cells, request, **options)
         if self.space == "counts":
             doubts.append("a shift of counts takes no account of a cell's total; shift log data")
-        if not self.clip:
+        if not self.clip and request.way == "decoded":
             doubts.append("values can be negative where a gene goes down; clip=True sets them to 0 and moves the means")
         return doubts

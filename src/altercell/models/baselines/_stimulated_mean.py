@@ -38,7 +38,7 @@ class StimulatedMean(GroupMeanModel):
             yield table[place[start : start + request.batch_size]]
 
     def _doubts(self, cells: Cells, request: Request, **options: object) -> list[str]:
-        return [
-            *super()._doubts(cells, request, **options),
-            "all cells of a type are predicted alike: there is no variance",
-        ]
+        doubts = super()._doubts(cells, request, **options)
+        if request.way == "decoded":
+            doubts.append("all cells of a type are predicted alike: there is no variance")
+        return doubts

@@ -231,18 +231,20 @@ class ScGen(
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
         deltas, place = self._asked_deltas(cells, request, options)
-        return self._moved_by(deltas[place], cells, request, options["output"])
+        return self._moved_by(deltas, place, cells, request, options["output"])
 
     def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        still = np.zeros((len(cells), self.module.n_latent), dtype=np.float32)
-        return self._moved_by(still, cells, request, options["output"])
+        still, place = np.zeros((1, self.module.n_latent), dtype=np.float32), np.zeros(len(cells), dtype=np.int64)
+        return self._moved_by(still, place, cells, request, options["output"])
 
-    def _moved_by(self, steps: np.ndarray, cells: Cells, request: Request, output: Output) -> Iterator[np.ndarray]:
-        """Yield the cells decoded at their latent points, each moved by its step, shape (n_cells, n_latent)."""
+    def _moved_by(
+        self, deltas: np.ndarray, place: np.ndarray, cells: Cells, request: Request, output: Output
+    ) -> Iterator[np.ndarray]:
+        """Yield the cells decoded at their latent points, each moved by the delta at its place."""
         draws = CountDraws(request.seed) if request.way == "sampled" else None
         for positions, batch in cells.batches(request.batch_size):
             moved = self._to_device(batch)
-            totals, step = moved.get("size_factor"), torch.from_numpy(steps[positions]).to(self.module.device)
+            totals, step = moved.get("size_factor"), torch.from_numpy(deltas[place[positions]]).to(self.module.device)
             self._needs_total(totals)
             decoded = self.module.generative(self._encode(moved)[0] + step, totals)
             yield self._to_output(self._drawn(decoded, draws), moved, output).cpu().numpy()

@@ -235,16 +235,15 @@ class ScPerb(LatentModel, LatentArithmetic, ResponseModel, PairedTraining, Alter
         return doubts
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        weights, deltas = options.get("weights"), None
+        weights, deltas, place = options.get("weights"), None, np.empty(0, dtype=np.int64)
         if weights is not None:
-            steps, place = self._weighted_deltas(cells, request, weights)
-            deltas = steps[place]
+            deltas, place = self._weighted_deltas(cells, request, weights)
         for positions, batch in cells.batches(request.batch_size):
             z = self._encode(self._to_device(batch))[0]
             if deltas is None:
                 step = self.module.shift(z, request.source, request.target)
             else:
-                step = torch.from_numpy(deltas[positions]).to(z.device)
+                step = torch.from_numpy(deltas[place[positions]]).to(z.device)
             yield self._decode(z + step, None).cpu().numpy()
 
     def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:

@@ -147,6 +147,9 @@ class CellAttention(Member):
         Weights that sum to 1 over pairs, shape ``(n_pairs, n_folds)``; 0 for a fold without pairs. Rows of the pairs'
         target and control cells, shape ``(n_pairs,)`` each.
         """
+        return evidence.once((self, "weights"), lambda: self._weights(evidence))
+
+    def _weights(self, evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         space = evidence.control_space()
         least = np.minimum(evidence.source.sizes, evidence.target.sizes)
         types = [int(k) for k in evidence.types if least[k] >= INNER_CELLS]

@@ -54,8 +54,11 @@ def principal_axes(centred: np.ndarray, n_axes: int) -> np.ndarray:
     n_cells, n_genes = centred.shape
     products = centred @ centred.T if n_cells < n_genes else centred.T @ centred
     size = len(products)
+    if not products.any():
+        return np.zeros((n_axes, n_genes))
     if n_axes * 20 < size:
-        values, vectors = eigsh(products, k=n_axes, v0=np.ones(size))  # Lanczos, from a fixed start
+        # Lanczos, from a start that neither order changes, and that is not at a right angle to the axes.
+        values, vectors = eigsh(products, k=n_axes, v0=products.diagonal() + 1e-300)
     else:
         values, vectors = eigh(products, subset_by_index=(size - n_axes, size - 1))
     order = np.argsort(values)[::-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Evidence:
     types: np.ndarray
     asked: np.ndarray
     control_space: Callable[[], ControlSpace]
-    _answers: dict[Member, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def distances(self) -> np.ndarray:
@@ -132,6 +132,18 @@ class Evidence:
         return self._answer(member)[1]
 
     def _answer(self, member: Member) -> tuple[np.ndarray, np.ndarray]:
-        if member not in self._answers:
-            self._answers[member] = member.solve(self)
-        return self._answers[member]
+        return self.once(member, lambda: member.solve(self))
+
+    def once[T](self, what: object, make: Callable[[], T]) -> T:
+        """Return what `make` returns, made once.
+
+        Parameters
+        ----------
+        what
+            What it is.
+        make
+            Called the first time.
+        """
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]

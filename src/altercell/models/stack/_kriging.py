@@ -29,8 +29,8 @@ ALIKE = (0.0, 0.01, 0.05, 0.2, 1.0)
 PROPORTIONAL = (0.0, 0.1)
 LENGTHS = (0.1, 0.3, 1.0)
 ROUNDS = 30
-#: Matrices that are inverted at once.
-BLOCK = 50_000
+#: Numbers in the matrices that are inverted at once.
+BLOCK = 5_000_000
 #: Share of the prior's variance that is added to the noise: a gene without noise would have no inverse.
 JITTER = 1e-8
 
@@ -167,7 +167,7 @@ def posteriors(evidence: Evidence, grid: Grid) -> Posterior:
     across = torch.from_numpy(grid.across(unit[np.ix_(asked, types)]))  # (p, t, k)
     own = torch.from_numpy(grid.shared + grid.alike)  # (p,)
     slope = torch.from_numpy(grid.proportional)  # (p,)
-    size = max(1, BLOCK // n_points)
+    size = max(1, BLOCK // (n_points * len(types) ** 2))
     for start in range(0, n_genes, size):
         genes = slice(start, start + size)
         c, d, v = (

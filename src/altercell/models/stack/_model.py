@@ -26,7 +26,8 @@ from altercell.models.base import (
     moments,
     sums_and_squares,
 )
-from altercell.models.base._templates import counted
+from altercell.models.base._schema import as_list
+from altercell.models.base._templates import COUNTS_LAYER, counted
 from altercell.models.stack._attention import ControlSpace
 from altercell.models.stack._control_space import TrainingControls, WithOthers
 from altercell.models.stack._evidence import Evidence
@@ -38,8 +39,10 @@ logger = logging.getLogger(__name__)
 #: A type whose response is read has at least so many cells in both conditions.
 LEAST_CELLS = 5
 FEW_PAIRS = 20.0
+FEW_TYPES = 3
 #: Where the known responses are predicted with so small a relative error, it does not matter that others do as well.
 WELL_PREDICTED = 0.1
+HARDLY_PREDICTED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +71,13 @@ class Last:
     cells
         The asked cells, not kept alive.
     question
-        Codes of the conditions.
+        Codes of the conditions, and the types in the order of the predictions.
     predictions
         The answer.
     """
 
     cells: weakref.ref[Cells]
-    question: tuple[int, int]
+    question: tuple[object, ...]
     predictions: list[Prediction]
 
 
@@ -135,6 +138,11 @@ class ResponseStack(ClosedFormModel):
             raise DataError(f"members={members} must be some of {listing(MEMBERS)}, each once")
         if self.works_on_counts:
             self._require_counts()
+            if self._total_is_of_a_subset():
+                raise DataError(
+                    "ResponseStack needs each cell's total over all genes, and these counts are of a choice of genes; "
+                    "set it up with size_factor_key='size_factor' (altercell.data writes it)"
+                )
         else:
             self._require_log()
         self.members, self.own_type = members, own_type
@@ -152,6 +160,9 @@ class ResponseStack(ClosedFormModel):
 
         Where there are no counts, its own is ``"residual"``.
         """
+        data = self.adata
+        if data is None or not (self.works_on_counts or COUNTS_LAYER in self.schema.anndata(data).layers):
+            return ("residual", "decoded", "transport")
         return ("transport", "residual", "decoded")
 
     def get_mean(self, source: object, target: object, label: object = None) -> pd.DataFrame:
@@ -176,6 +187,8 @@ class ResponseStack(ClosedFormModel):
         """
         self._check_trained()
         start, (end,) = self._asked_codes(source, [target])
+        if as_list(label) is not None:
+            raise GroupError(f"label={label} must be one type; ask for one after the other")
         code = 0 if label is None and self.schema.labels_key is None else self.schema.label_code(label, "label")
         if self._group_sizes()[start, code] == 0:
             raise GroupError(f"label='{label}' has no training cells in '{source}'; predict() takes other cells")
@@ -267,6 +280,13 @@ class ResponseStack(ClosedFormModel):
                     "it with save_anndata=True, or make it with members='kriging'"
                 )
             codes = self.schema.condition_codes(self.adata), self.schema.cell_label_codes(self.adata)
+            sizes = np.zeros_like(self._group_sizes())
+            np.add.at(sizes, codes, 1)
+            if (sizes != self._group_sizes()).any():
+                raise NotTrainedError(
+                    "the AnnData that is attached to this model has other numbers of cells than it was trained on, and "
+                    "the member 'attention' reads training cells: load it with the training cells"
+                )
             cells = self._log_cells(self._predict_cells(None, None))
             self._controls[source, target] = TrainingControls(cells, *codes, source, target)
         return self._controls[source, target]
@@ -274,7 +294,8 @@ class ResponseStack(ClosedFormModel):
     def _asked_predictions(self, cells: Cells, kinds: Kinds, request: Request) -> list[Prediction]:
         """Return a prediction for each kind; of a type that training has not seen, the cells tell its mean."""
         last = self._last
-        if last is not None and last.cells() is cells and last.question == (request.source, request.target):
+        question = (request.source, request.target, *self._kind_names(kinds))
+        if last is not None and last.cells() is cells and last.question == question:
             return last.predictions
         positions, others = kinds_and_others(self, cells, kinds, self._group_sizes()[request.source])
         first, known_by = len(self.schema.labels), None
@@ -282,13 +303,18 @@ class ResponseStack(ClosedFormModel):
             place = np.where(kinds.place >= 0, positions[kinds.place] - first, -1)
             known_by = OtherTypes(others, self._log_cells(cells), np.maximum(place, -1))
         found = self._predictions(request.source, request.target, positions, known_by)
-        self._last = Last(weakref.ref(cells), (request.source, request.target), found)
+        self._last = Last(weakref.ref(cells), question, found)
         return found
 
-    def _predicted(self, cells: Cells, request: Request) -> Iterator[np.ndarray]:
+    def _told(self, cells: Cells, request: Request) -> tuple[Kinds, list[Prediction]]:
+        """Return the kinds of the asked cells, and a prediction for each, from the reference where there is one."""
         kinds, refers = Kinds.of(cells), request.reference
-        told_by = kinds if refers is None else kinds.among(refers)
-        found = self._asked_predictions(cells if refers is None else refers, told_by, request)
+        if refers is None:
+            return kinds, self._asked_predictions(cells, kinds, request)
+        return kinds, self._asked_predictions(refers, kinds.among(refers), request)
+
+    def _predicted(self, cells: Cells, request: Request) -> Iterator[np.ndarray]:
+        kinds, found = self._told(cells, request)
         steps = np.stack([one.mean - one.source for one in found]).astype(np.float32)
         start = 0
         for values in self._log_cells(cells).blocks(request.batch_size, dense=True):
@@ -319,8 +345,7 @@ class ResponseStack(ClosedFormModel):
 
     def _doubts(self, cells: Cells, request: Request, **options: Any) -> list[str]:
         doubts = super()._doubts(cells, request, **options)
-        kinds = Kinds.of(cells)
-        found = self._asked_predictions(cells, kinds, request)
+        kinds, found = self._told(cells, request)
         grave = []
         names = self._kind_names(kinds)
         few = [name for name, one in zip(names, found, strict=True) if one.effective_pairs < FEW_PAIRS]
@@ -329,7 +354,7 @@ class ResponseStack(ClosedFormModel):
             grave.append(
                 f"few measured cells are like those of {listing(few)}: as much is known as from {number:.0f} of them"
             )
-        worst = max(found, key=lambda one: np.nan_to_num(one.inner_error / min(one.mean_delta_error, 1.0), nan=np.inf))
+        worst = max(found, key=_badness)
         error, plain = worst.inner_error, worst.mean_delta_error
         if np.isnan(error):
             grave.append("no cell type's known response could be predicted from others, so that nothing was tested")
@@ -339,13 +364,29 @@ class ResponseStack(ClosedFormModel):
                 + ("no change" if plain >= 1 else "the mean response of the others")
                 + f" (relative squared error {error:.2f}; the mean response {plain:.2f}, no change 1)"
             )
+        elif error > HARDLY_PREDICTED:
+            grave.append(
+                "on cell types whose response is known, the prediction was hardly better than no change (relative "
+                f"squared error {error:.2f}, no change 1)"
+            )
+        few_types = min(one.n_types for one in found)
+        if few_types < FEW_TYPES:
+            grave.append(f"the response of only {few_types} other types could be read")
         if grave:
             logger.warning("Do not rely on this prediction: %s.", "; ".join(grave))
         lacking = self._lacking_counts(cells) if request.way == "residual" else None
         if lacking is not None:
+            logger.warning("Cells are moved by their type's response, for want of counts: %s", lacking)
             doubts.append(
                 "each cell was moved by its type's response, and has the variance and the zeros of a control cell, for "
                 f"want of counts: {lacking}"
+            )
+        sizes = self._group_sizes()[[request.source, request.target]].min(axis=0)
+        measured = [name for name, code in zip(names, kinds.codes, strict=True) if code >= 0 and sizes[code] > 0]
+        if measured and not self.own_type and self.schema.labels_key is not None:
+            doubts.append(
+                f"training has measured the response of {listing(measured)}, and it was not read: own_type=True reads "
+                "it, for cells of other donors"
             )
         return doubts + grave
 
@@ -353,8 +394,7 @@ class ResponseStack(ClosedFormModel):
         return [str(name) for name in kinds.names] if self.schema.labels_key is not None else ["all cells"]
 
     def _more_provenance(self, cells: Cells, request: Request) -> dict[str, Any]:
-        kinds = Kinds.of(cells)
-        found = self._asked_predictions(cells, kinds, request)
+        kinds, found = self._told(cells, request)
         return {
             "types": self._kind_names(kinds),
             "weights": [" ".join(f"{name}={weight:.3f}" for name, weight in one.weights.items()) for one in found],
@@ -363,3 +403,8 @@ class ResponseStack(ClosedFormModel):
                 for name in ("n_types", "effective_pairs", "inner_error", "mean_delta_error")
             },
         }
+
+
+def _badness(one: Prediction) -> float:
+    """Return the error over known types relative to that of the simplest answers; infinite where nothing was tested."""
+    return float("inf") if np.isnan(one.inner_error) else one.inner_error / max(min(one.mean_delta_error, 1.0), 1e-12)

@@ -75,8 +75,9 @@ def solve(evidence: Evidence, members: list[Member]) -> list[Prediction]:
     -------
     A prediction for each asked type.
     """
-    kriging = next((member for member in members if isinstance(member, Kriging)), Kriging())
     attention = next((member for member in members if isinstance(member, CellAttention)), None)
+    anchor = Kriging() if attention is None else attention.anchor
+    kriging = next((member for member in members if isinstance(member, Kriging)), anchor)
     variances, n_asked, inner = evidence.variances(kriging), len(evidence.asked), evidence.inner_types
     pairs = np.full(n_asked, np.nan) if attention is None else effective_pairs(attention.weights(evidence)[0])
     real, noise = evidence.target.means[inner], evidence.target.noise[inner]

@@ -42,7 +42,8 @@ def stacked(evidence: Evidence, members: list[Member]) -> list[Stacked]:
         \Bigl\lVert s_u - \sum_j w_j A_{ju} \Bigr\rVert^2:
 
     every inner type counts alike, whatever the size of its response, but those that are alike to the asked one more.
-    Without an inner type the first member stands alone.
+    Without an inner type the first member stands alone. The inner types' own predictions, by which the stack is judged,
+    take the weights that the other inner types have taught.
 
     Parameters
     ----------
@@ -58,27 +59,54 @@ def stacked(evidence: Evidence, members: list[Member]) -> list[Stacked]:
     answers = np.stack([evidence.means(member) for member in members])  # (m, f, g)
     inner, n_asked = evidence.inner_types, len(evidence.asked)
     base = evidence.source.means[inner]
-    real, wrong = evidence.target.means[inner] - base, answers[:, n_asked:] - base  # (u, g), (m, u, g)
-    size = np.maximum((real**2).mean(axis=1), 1e-12)
-    result = []
-    for row, asked in enumerate(evidence.asked):
-        near = evidence.distances[asked, inner] / evidence.scale
-        weights = np.eye(len(members))[0]
-        if len(inner) and len(members) > 1:
-            share = np.sqrt(np.exp(-(near - near.min())) / size)[:, None]
-            weights = _convex_weights((wrong * share).reshape(len(members), -1).T, (real * share).ravel())
-        own = np.concatenate([answers[:, [row]], answers[:, n_asked:]], axis=1)
-        mean = np.tensordot(weights, own, axes=1)
-        result.append(Stacked(weights, np.maximum(mean, 0), np.tensordot(weights, (own - mean) ** 2, axes=1)))
-    return result
+    real, said = evidence.target.means[inner] - base, answers[:, n_asked:] - base  # (u, g), (m, u, g)
+    size = response_sizes(evidence)
+    grams = np.einsum("mug,nug->umn", said, said) / size[:, None, None]
+    moments = np.einsum("mug,ug->um", said, real) / size[:, None]
+    return [
+        _for_asked(answers, row, n_asked, grams, moments, evidence.distances[asked, inner] / evidence.scale)
+        for row, asked in enumerate(evidence.asked)
+    ]
 
 
-def _convex_weights(design: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Return the weights of sum 1, none negative, that bring the columns of `design` nearest to `goal`."""
-    n_members = design.shape[1]
-    # The normal equations: as many rows as members, whatever the number of genes.
-    gram, moment = design.T @ design, design.T @ goal
-    heavy = SUM_WEIGHT * max(np.trace(gram), 1e-300)
-    square = np.linalg.cholesky(gram + heavy + 1e-10 * np.eye(n_members) * max(np.trace(gram), 1e-300))
+def response_sizes(evidence: Evidence) -> np.ndarray:
+    """Return the squared size of the inner types' responses, at least that of their noise, shape ``(n_inner,)``.
+
+    Parameters
+    ----------
+    evidence
+        What is known.
+    """
+    inner = evidence.inner_types
+    squares = ((evidence.target.means[inner] - evidence.source.means[inner]) ** 2).sum(axis=1)
+    return np.maximum(np.maximum(squares, evidence.response_noise(inner).sum(axis=1)), 1e-12)
+
+
+def _for_asked(
+    answers: np.ndarray, row: int, n_asked: int, grams: np.ndarray, moments: np.ndarray, distances: np.ndarray
+) -> Stacked:
+    """Return the stack for one asked type; an inner type is predicted with weights that the others have taught."""
+    share = np.exp(-(distances - distances.min(initial=np.inf))) if len(distances) else distances
+    weights = _convex_weights(np.tensordot(share, grams, axes=1), share @ moments)
+    each = [weights]
+    for u in range(len(share)):
+        rest = share * (np.arange(len(share)) != u)
+        each.append(_convex_weights(np.tensordot(rest, grams, axes=1), rest @ moments))
+    own = np.concatenate([answers[:, [row]], answers[:, n_asked:]], axis=1)  # (m, 1 + u, g)
+    mean = np.einsum("fm,mfg->fg", np.stack(each), own)
+    spread = np.einsum("fm,mfg->fg", np.stack(each), (own - mean) ** 2)
+    return Stacked(weights, np.maximum(mean, 0), spread)
+
+
+def _convex_weights(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Return the weights of sum 1, none negative, of least squares with these normal equations.
+
+    Where there is nothing to learn from, the first member stands alone.
+    """
+    n_members, size = len(gram), float(np.trace(gram))
+    if size <= 0 or n_members == 1:
+        return np.eye(n_members)[0]
+    heavy = SUM_WEIGHT * size
+    square = np.linalg.cholesky(gram + heavy + 1e-10 * size * np.eye(n_members))
     found, _ = nnls(square.T, np.linalg.solve(square, moment + heavy))
     return found / found.sum() if found.sum() > 0 else np.eye(n_members)[0]
