@@ -236,8 +236,6 @@ def means(args: argparse.Namespace, train: ad.AnnData, real: ad.AnnData, label: 
         "mse": float(((mean - truth) ** 2).mean()),
         "mse_of_mean_delta": float(((other - truth) ** 2).mean()),
         "mse_of_no_change": float(((control - truth) ** 2).mean()),
-        "r_of_delta": float(np.corrcoef(mean - control, truth - control)[0, 1]),
-        "r_of_delta_of_mean_delta": float(np.corrcoef(other - control, truth - control)[0, 1]),
         **{f"in_{band:.0%}_band": float((np.abs(wrong) <= norm.ppf((1 + band) / 2)).mean()) for band in (0.5, 0.9)},
         **{name: float(account[name][0]) for name in ("effective_pairs", "inner_error", "mean_delta_error")},
         "warned": float(warned),
