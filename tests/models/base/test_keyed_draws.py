@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from altercell.models.base._keyed_draws import MANY, KeyedDraws, hashed
+from altercell.models.base._keyed_draws import MANY, KeyedDraws, hashed, uniform_by_name
 
 CELLS, GENES = (np.array([f"{kind}_{n}" for n in range(size)], dtype=object) for kind, size in (("c", 250), ("g", 160)))
 WRAP, GOLDEN = 2**64, 0x9E3779B97F4A7C15
@@ -181,3 +181,19 @@ def test_a_larger_mean_never_draws_a_smaller_count(draws):
         last = counts
     assert not draws.negative_binomial(np.zeros((250, 160)), theta, 0).any()
     assert not draws.negative_binomial(np.zeros((250, 0)), np.zeros(0), 0, np.array([], dtype=int)).size
+
+
+def test_uniform_by_name():
+    names = pd.Index([f"cell{i}" for i in range(20_000)])
+    first, second = uniform_by_name(names, 0, 0), uniform_by_name(names, 0, 1)
+    assert first.min() >= 0
+    assert first.max() < 1
+    np.testing.assert_allclose(np.quantile(first, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.015)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
+    assert abs(np.corrcoef(first, uniform_by_name(names, 1, 0))[0, 1]) < 0.03
+    np.testing.assert_array_equal(uniform_by_name(names[5:9], 0, 0), first[5:9])
+
+
+def test_uniform_by_name_takes_large_seeds_and_other_names():
+    assert 0 <= uniform_by_name(pd.Index([1, 2]), 2**62, 0)[0] < 1
+    np.testing.assert_array_equal(uniform_by_name(pd.Index(["é"]), 5, 0), uniform_by_name(pd.Index(["é"]), 5, 0))

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from altercell.models.base._cells import Cells
-from altercell.models.base._moments import group_moments, group_sums, indicator, sums_and_squares
+from altercell.models.base._moments import group_sums, indicator, leading_eigenvectors, sums_and_squares
 
 FORMS = [np.asarray, sparse.csr_matrix]
 
@@ -41,10 +41,9 @@ def test_sums_are_numpys(cells, plain, groups, form, batch_size):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("batch_size", [7, 1000])
-def test_moments_are_numpys(cells, plain, groups, form, batch_size):
+def test_moments_are_numpys(cells, groups, blocks, form, batch_size):
     dense = cells.X.copy()
-    cells.X = form(dense)
-    sums, squares = group_moments(Cells(cells, plain.schema), groups, 6, batch_size)
+    sums, squares = sums_and_squares(blocks(dense, form, batch_size), groups, 6, dense.shape[1])
     np.testing.assert_allclose(sums, by_group(dense, groups, 6), rtol=1e-13)
     np.testing.assert_allclose(squares, by_group(dense.astype(np.float64) ** 2, groups, 6), rtol=1e-13)
     assert squares.dtype == np.float64
@@ -70,7 +69,8 @@ def test_squares_are_of_float64(form):
 
 def test_no_cells_give_zeros(plain):
     none = Cells(plain.data, plain.schema, np.array([], dtype=int))
-    for got in (group_sums(none, np.array([], dtype=int), 2, 10), *group_moments(none, np.array([], dtype=int), 2, 10)):
+    nobody = np.array([], dtype=int)
+    for got in (group_sums(none, nobody, 2, 10), *sums_and_squares([], nobody, 2, 30)):
         np.testing.assert_array_equal(got, np.zeros((2, 30)))
 
 
@@ -109,3 +109,25 @@ def test_the_indicator_sums_the_rows_of_each_group_that_there_is():
     present, gather = indicator(np.array([], dtype=int))
     assert len(present) == 0
     assert gather.shape == (0, 0)
+
+
+@pytest.mark.parametrize(("size", "n"), [(12, 3), (12, 12), (90, 3)])  # 90 is solved by Lanczos
+def test_the_leading_eigenvectors_are_those_of_the_full_problem(size, n):
+    factor = np.random.default_rng(0).normal(size=(size, size)) * np.linspace(1, 3, size)
+    matrix = factor @ factor.T
+    want, axes = np.linalg.eigh(matrix)
+    values, vectors = leading_eigenvectors(matrix.copy(), n)
+    np.testing.assert_allclose(values, want[::-1][:n], rtol=1e-9)
+    np.testing.assert_allclose(np.abs((vectors * axes[:, ::-1][:, :n]).sum(0)), 1, rtol=1e-9)
+    again = leading_eigenvectors(matrix.copy(), n)
+    np.testing.assert_array_equal(vectors, again[1])
+
+
+@pytest.mark.parametrize("size", [12, 90])
+def test_eigenvectors_beyond_the_rank_are_zero(size):
+    factor = np.random.default_rng(0).normal(size=(size, 2))
+    values, vectors = leading_eigenvectors(factor @ factor.T, 4)
+    assert (values[:2] > 1).all()
+    np.testing.assert_array_equal(values[2:], 0)
+    np.testing.assert_array_equal(vectors[:, 2:], 0)
+    np.testing.assert_array_equal(leading_eigenvectors(np.zeros((size, size)), 4)[1], 0)

@@ -7,7 +7,6 @@ from anndata import AnnData
 from altercell import __version__
 from altercell.errors import DataError, GeneMismatchError, GroupError, KeyNotFoundError, SpaceMismatchError
 from altercell.models.base import AltercellModel, ResponseModel
-from altercell.models.base._response import label_list
 
 ASK = {"source": "control", "target": "stimulated"}
 TARGETS = ["stimulated", "other"]
@@ -396,14 +395,6 @@ def test_nan_in_the_condition_of_other_cells_means_not_asked(adding, cells):
     other = cells.copy()
     other.obs["condition"] = other.obs["condition"].cat.remove_categories("other")
     np.testing.assert_array_equal(adding.predict(other, **ASK).X, adding.predict(**ASK).X)
-
-
-@pytest.mark.parametrize(
-    ("labels", "listed"),
-    [(None, None), ("B cells", ["B cells"]), (3, [3]), ((1, 2), [1, 2]), (pd.Series(["a"]), ["a"]), (("a",), ["a"])],
-)
-def test_label_list(labels, listed):
-    assert label_list(labels) == listed
 
 
 def test_an_option_that_the_model_does_not_have_is_refused(adding):

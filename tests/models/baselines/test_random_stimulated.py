@@ -7,7 +7,6 @@ from anndata import AnnData
 
 from altercell.errors import NotTrainedError
 from altercell.models import RandomStimulated, StimulatedMean
-from altercell.models.baselines._random_stimulated import uniform_by_name
 
 ASK = {"source": "control", "target": "ifn"}
 
@@ -101,19 +100,3 @@ def test_cells_saved_with_the_model_are_enough(adata, fit, values, tmp_path):
     want = values(model.predict(seed=0, **ASK))
     model.save(tmp_path, save_anndata=True)
     np.testing.assert_array_equal(values(RandomStimulated.load(tmp_path).predict(seed=0, **ASK)), want)
-
-
-def test_uniform_by_name():
-    names = pd.Index([f"cell{i}" for i in range(20_000)])
-    first, second = uniform_by_name(names, 0, 0), uniform_by_name(names, 0, 1)
-    assert first.min() >= 0
-    assert first.max() < 1
-    np.testing.assert_allclose(np.quantile(first, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.015)
-    assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
-    assert abs(np.corrcoef(first, uniform_by_name(names, 1, 0))[0, 1]) < 0.03
-    np.testing.assert_array_equal(uniform_by_name(names[5:9], 0, 0), first[5:9])
-
-
-def test_uniform_by_name_takes_large_seeds_and_other_names():
-    assert 0 <= uniform_by_name(pd.Index([1, 2]), 2**62, 0)[0] < 1
-    np.testing.assert_array_equal(uniform_by_name(pd.Index(["é"]), 5, 0), uniform_by_name(pd.Index(["é"]), 5, 0))

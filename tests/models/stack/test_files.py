@@ -37,7 +37,7 @@ def test_arguments_are_kept(train, fit, tmp_path):
 def test_without_the_cells_attention_says_what_it_lacks(stack, train, tmp_path):
     stack.save(tmp_path / "model")
     loaded = ac.ResponseStack.load(tmp_path / "model")
-    text = "'attention' reads training cells, and this model has none: load it with adata=, save it with save_anndata"
+    text = "'attention' reads training cells, and this model has none: load it with adata=, or save it"
     with pytest.raises(NotTrainedError, match=text):
         loaded.get_mean(**QUESTION)
     with pytest.raises(NotTrainedError, match=text):

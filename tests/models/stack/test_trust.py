@@ -150,7 +150,7 @@ def test_without_labels_no_type_is_named(trust, train):
 
 
 def test_cells_that_are_like_few_others_are_doubted(train, fit, monkeypatch):
-    monkeypatch.setattr("altercell.models.stack._model.FEW_PAIRS", 1e9)
+    monkeypatch.setattr("altercell.models.stack._trust.FEW_PAIRS", 1e9)
     doubts = fit(train.copy()).predict(**ASK).uns["altercell"]["trust"]
     assert any(doubt.startswith("few measured cells are like those of 'type_3'") for doubt in doubts)
     # Where no pairs are attended to, there is nothing to say of them.

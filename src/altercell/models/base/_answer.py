@@ -15,6 +15,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from altercell.errors import DataError
+from altercell.models.base._cells import as_dense
 
 # A CSR entry takes 8 bytes (value and column) where a dense one takes 4.
 SPARSE_BELOW = 0.5
@@ -51,7 +52,7 @@ def in_memory(
             if whole is None:
                 list_.append(sparse.csr_matrix(part, dtype=np.float32))
             else:
-                whole[start : start + part.shape[0]] = _dense(part)
+                whole[start : start + part.shape[0]] = as_dense(part)
         start += block[0].shape[0]
     return [
         sparse.vstack(list_, format="csr") if whole is None else whole
@@ -61,10 +62,6 @@ def in_memory(
 
 def _stored(part: Any) -> int:
     return int(part.nnz if sparse.issparse(part) else np.count_nonzero(part))
-
-
-def _dense(part: Any) -> Any:
-    return part.toarray() if sparse.issparse(part) else part
 
 
 def on_disk(path: Path, blocks: Iterable[Sequence[Any]], skeleton: AnnData, names: Sequence[str]) -> AnnData:
@@ -102,7 +99,7 @@ def on_disk(path: Path, blocks: Iterable[Sequence[Any]], skeleton: AnnData, name
             start = 0
             for block in blocks:
                 for part, matrix in zip(block, matrices, strict=True):
-                    matrix[start : start + part.shape[0]] = _dense(part)
+                    matrix[start : start + part.shape[0]] = as_dense(part)
                 start += block[0].shape[0]
         partial.replace(path)
     finally:

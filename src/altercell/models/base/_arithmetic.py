@@ -14,7 +14,7 @@ from altercell.models.base._ways import Kinds
 if TYPE_CHECKING:
     from altercell.models.base._cells import Cells
     from altercell.models.base._model import AltercellModel as Base
-    from altercell.models.base._response import Request
+    from altercell.models.base._request import Request
 else:
     Base = object
 

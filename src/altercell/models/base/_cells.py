@@ -45,6 +45,17 @@ def matrix_of(adata: AnnData, layer: str | None) -> Any:
     return adata.X
 
 
+def as_dense(values: Any) -> np.ndarray:
+    """Return values as a NumPy array, also where they are sparse.
+
+    Parameters
+    ----------
+    values
+        Dense or sparse, any shape.
+    """
+    return values.toarray() if sparse.issparse(values) else np.asarray(values)
+
+
 def align_genes(var_names: pd.Index, genes: np.ndarray) -> np.ndarray | None:
     """Find the model's genes among those of the data.
 

@@ -15,7 +15,8 @@ from altercell.errors import DataError, GroupError, NotTrainedError, check_choic
 from altercell.models.base._cells import Cells
 from altercell.models.base._latent import INFERENCE_BATCH
 from altercell.models.base._model import AltercellModel
-from altercell.models.base._response import Request, ResponseModel
+from altercell.models.base._request import Request
+from altercell.models.base._response import ResponseModel
 from altercell.models.base._state import FittedState
 
 ProfileWeights = Literal["balanced", "unbalanced"]
@@ -98,6 +99,17 @@ class ClosedFormModel(ResponseModel, AltercellModel):
     @property
     def _leaves_own_type_out(self) -> bool:
         return not getattr(self, "own_type", False)
+
+    def _training_groups(self, why: str) -> tuple[np.ndarray, np.ndarray]:
+        conditions, labels = super()._training_groups(why)
+        sizes = np.zeros_like(self._group_sizes())
+        np.add.at(sizes, (conditions, labels), 1)
+        if (sizes != self._group_sizes()).any():
+            raise NotTrainedError(
+                f"{why}, and the AnnData that is attached to this {type(self).__name__} is not what it was trained on: "
+                "its groups have other numbers of cells"
+            )
+        return conditions, labels
 
     def _other_types(self, own: int, *conditions: int) -> np.ndarray:
         """Return the types, but for `own`, that have training cells in each of the conditions."""

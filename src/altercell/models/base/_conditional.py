@@ -9,7 +9,7 @@ import torch
 
 from altercell.errors import GroupError, listing
 from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
-from altercell.models.base._response import Request
+from altercell.models.base._request import Request
 
 
 class ConditionalDecoding(LatentModel):

@@ -10,8 +10,6 @@ from scipy import stats
 MANY = 32
 #: Molecules that are drawn at once.
 CHUNK = 1_000_000
-#: Counts of a negative binomial beyond this one are not sought step by step.
-MOST_STEPS = 1_000
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -105,23 +103,11 @@ class KeyedDraws:
         int64 counts of shape ``(n_cells, n_genes)``.
         """
         uniform = self.uniform(stream, genes)
-        share = mean / (mean + theta)  # the chance that the next event adds to the count
-        below = np.exp(-theta * np.log1p(mean / theta))  # the chance of zero
+        zero = np.exp(-theta * np.log1p(mean / theta))  # most draws are none, and need no inversion
         counts = np.zeros(mean.shape, dtype=np.int64)
-        rows, columns = np.nonzero(uniform >= below)
-        u, chance, cumulated = (values[rows, columns] for values in (uniform, below, below))
-        size, step = theta[columns], share[rows, columns]
-        for count in range(1, MOST_STEPS):
-            if len(rows) == 0:
-                break
-            counts[rows, columns] = count
-            chance = chance * step * (size + count - 1) / count
-            cumulated = cumulated + chance
-            left = u >= cumulated
-            rows, columns, u, chance = rows[left], columns[left], u[left], chance[left]
-            cumulated, size, step = cumulated[left], size[left], step[left]
-        if len(rows):
-            counts[rows, columns] = stats.nbinom.ppf(u, size, 1 - step)
+        rows, columns = np.nonzero(uniform >= zero)
+        size = theta[columns]
+        counts[rows, columns] = stats.nbinom.ppf(uniform[rows, columns], size, size / (size + mean[rows, columns]))
         return counts
 
     @staticmethod
@@ -142,6 +128,28 @@ def hashed(names: pd.Index | np.ndarray, seed: int) -> np.ndarray:
     """
     # siphash takes a key of 16 bytes.
     return pd.util.hash_array(np.asarray(names).astype(str).astype(object), hash_key=f"{seed % 10**16:016d}")
+
+
+def uniform_by_name(names: pd.Index, seed: int, stream: int) -> np.ndarray:
+    """Draw a number in [0, 1) for each name, from a hash of the seed and the name.
+
+    A cell's number then does not depend on which other cells are asked, nor on their order. Cells of the same name get
+    the same number.
+
+    Parameters
+    ----------
+    names
+        Names of the cells, shape ``(n_cells,)``.
+    seed
+        Seed of the draw.
+    stream
+        Number of the draw, from 0 to 9, for several draws of one seed.
+
+    Returns
+    -------
+    float64 numbers of shape ``(n_cells,)``.
+    """
+    return _to_unit(hashed(names, 10 * (seed % 10**15) + stream))
 
 
 def _mixed(keys: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ from altercell.losses import half_squared_error
 from altercell.models.base._cells import Cells
 from altercell.models.base._draws import CountDraws
 from altercell.models.base._latent import INFERENCE_BATCH
+from altercell.models.base._request import Way
 from altercell.models.base._response import COUNT_SCALE
-from altercell.models.base._ways import Way
 from altercell.nn import CountDecoder
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import eigh
+from scipy.sparse.linalg import eigsh
 
-from altercell.models.base._cells import Cells
+from altercell.models.base._cells import Cells, as_dense
 
 
 def indicator(groups: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
@@ -50,22 +52,6 @@ def group_sums(cells: Cells, groups: np.ndarray, n_groups: int, batch_size: int)
     return sums_and_squares(blocks, groups, n_groups, cells.n_genes, squares=False)[0]
 
 
-def group_moments(cells: Cells, groups: np.ndarray, n_groups: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sum cells and their squares by group, as :func:`group_sums`.
-
-    Parameters
-    ----------
-    cells, groups, n_groups, batch_size
-        See :func:`group_sums`.
-
-    Returns
-    -------
-    Sums and sums of squares, shape ``(n_groups, n_genes)`` each.
-    """
-    blocks = (cells.read(slice(start, start + batch_size), dense=False) for start in range(0, len(cells), batch_size))
-    return sums_and_squares(blocks, groups, n_groups, cells.n_genes)
-
-
 def sums_and_squares(
     blocks: Iterable[np.ndarray | sparse.csr_matrix],
     groups: np.ndarray,
@@ -99,9 +85,9 @@ def sums_and_squares(
         present, gather = indicator(groups[start : start + values.shape[0]])
         start += values.shape[0]
         known = present >= 0
-        sums[present[known]] += _dense(gather @ values)[known]
+        sums[present[known]] += as_dense(gather @ values)[known]
         if squares:
-            second[present[known]] += _dense(gather @ _squared(values))[known]
+            second[present[known]] += as_dense(gather @ _squared(values))[known]
     return sums, second
 
 
@@ -110,5 +96,28 @@ def _squared(values: Any) -> Any:
     return values.astype(np.float64).power(2) if sparse.issparse(values) else np.square(values, dtype=np.float64)
 
 
-def _dense(values: Any) -> np.ndarray:
-    return values.toarray() if sparse.issparse(values) else np.asarray(values)
+def leading_eigenvectors(matrix: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest eigenvalues of a symmetric matrix, falling, and their vectors, the same at every call.
+
+    Parameters
+    ----------
+    matrix
+        Positive semi-definite, shape ``(size, size)``; not kept.
+    n
+        How many, at most `size`.
+
+    Returns
+    -------
+    Values, shape ``(n,)``, and vectors, shape ``(size, n)``; those beyond the rank of the matrix are 0.
+    """
+    size = len(matrix)
+    if not matrix.any():
+        return np.zeros(n), np.zeros((size, n))
+    if n * 20 < size:
+        # Lanczos, from a start that no order of rows changes; a full reduction takes minutes at 10,000 rows.
+        values, vectors = eigsh(matrix, k=n, v0=matrix.diagonal() + np.finfo(float).tiny)
+    else:
+        values, vectors = eigh(matrix, subset_by_index=(size - n, size - 1), overwrite_a=True)
+    order = np.argsort(values)[::-1]
+    within = values[order] > 1e-10 * values.max()
+    return values[order] * within, vectors[:, order] * within

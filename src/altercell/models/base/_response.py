@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
@@ -17,15 +17,15 @@ from mudata import MuData
 
 from altercell import __version__
 from altercell._space import COUNTS, LOG
-from altercell.errors import DataError, GroupError, listing
+from altercell.errors import DataError, GroupError, NotTrainedError, listing
 from altercell.models.base._answer import answer
 from altercell.models.base._cells import Cells, check_batch_size
 from altercell.models.base._latent import INFERENCE_BATCH
+from altercell.models.base._request import Request, Way, label_list, once_a_target
 from altercell.models.base._schema import as_list
 from altercell.models.base._templates import COUNTS_LAYER
 from altercell.models.base._ways import (
     Kinds,
-    Way,
     predict_means,
     reference_cells,
     residual_blocks,
@@ -41,37 +41,6 @@ else:
 COUNT_SCALE = 1e4
 FEW_CELLS = 20
 FEW_TYPES = 3
-#: Column of the cells' own names in an answer for several targets, where each cell stands once a target.
-SOURCE_CELL = "source_cell"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `predict` was asked, in codes.
-
-    Attributes
-    ----------
-    source, target
-        Codes of the conditions.
-    label_codes
-        Code of every asked cell's label, shape ``(n_cells,)``; -1 where training has not seen it.
-    batch_size
-        Cells a batch.
-    seed
-        Seed in use.
-    way
-        How cells are made of the prediction.
-    reference
-        Source cells that stand for each asked type, where they are not those that are asked.
-    """
-
-    source: int
-    target: int
-    label_codes: np.ndarray
-    batch_size: int
-    seed: int
-    way: Way = "decoded"
-    reference: Cells | None = None
 
 
 class ResponseModel(ABC, Base):
@@ -170,7 +139,7 @@ class ResponseModel(ABC, Base):
             asker = Request(source_code, target_codes[0], label_codes, batch, used, way)
             refers = None if reference is None else reference_cells(self, reference, asked, asker)
             requests = [replace(asker, target=code, reference=refers) for code in target_codes]
-            obs = asked.obs() if several is None else _once_a_target(asked.obs(), several)
+            obs = asked.obs() if several is None else once_a_target(asked.obs(), several)
             codes, names = np.repeat(target_codes, len(asked)), list(self.schema.conditions)
             obs[self.schema.batch_key] = pd.Categorical.from_codes(codes, categories=names)
             drawn = way in ("transport", "sampled")
@@ -345,6 +314,14 @@ class ResponseModel(ABC, Base):
         """Return what else a model has to say of how an answer for one target was made, by name."""
         return {}
 
+    def _training_groups(self, why: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the codes of condition and label of the training cells, or say what they are needed for."""
+        if self.adata is None:
+            raise NotTrainedError(
+                f"{why}, and this model has none: load it with adata=, or save it with save_anndata=True"
+            )
+        return self.schema.condition_codes(self.adata), self.schema.cell_label_codes(self.adata)
+
     def _group_sizes(self) -> np.ndarray:
         """Return how many training cells each (condition, label) has, shape (n_conditions, n_labels)."""
         return self.module.group_sizes.cpu().numpy().astype(np.int64)
@@ -396,45 +373,6 @@ class ResponseModel(ABC, Base):
 
     def _predict_cells(self, adata: AnnData | MuData | None, rows: Sequence[int] | np.ndarray | None) -> Cells:
         return self.cells(adata, rows)
-
-
-def label_list(labels: object | Sequence[object] | None) -> list[object] | None:
-    """Return one label or several as a list; None for None.
-
-    Parameters
-    ----------
-    labels
-        A label, or several.
-
-    Raises
-    ------
-    GroupError
-        The sequence is empty.
-    """
-    if labels is None:
-        return None
-    several = as_list(labels)
-    if several is None:
-        return [labels]
-    if not several:
-        raise GroupError("labels is empty; give at least one, or None for all")
-    return several
-
-
-def _once_a_target(obs: pd.DataFrame, targets: Sequence[object]) -> pd.DataFrame:
-    """Return a table of cells once for each target, under names that say so."""
-    if SOURCE_CELL in obs:
-        raise DataError(
-            f"obs has a column '{SOURCE_CELL}', which the answer for several targets would write over; rename it, for "
-            f"example adata.obs = adata.obs.rename(columns={{'{SOURCE_CELL}': 'earlier_{SOURCE_CELL}'}})"
-        )
-    table = pd.concat([obs] * len(targets))
-    table[SOURCE_CELL] = table.index.to_numpy()
-    table.index = pd.Index([f"{cell}-{target}" for target in targets for cell in obs.index], name=obs.index.name)
-    if not table.index.is_unique:
-        twice = table.index[table.index.duplicated()]
-        raise DataError(f"cells and targets give the same name {listing(twice, 3)}; ask for one target at a time")
-    return table
 
 
 def _short(value: Any) -> str:

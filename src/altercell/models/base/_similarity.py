@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from altercell.errors import NotTrainedError
 from altercell.models.base._cells import Cells
 from altercell.models.base._latent import INFERENCE_BATCH
 from altercell.models.base._moments import sums_and_squares
@@ -75,12 +74,7 @@ def type_similarity(
     NotTrainedError
         The model has no training cells.
     """
-    if model.adata is None:
-        raise NotTrainedError(
-            "weights='similarity' compares the training cells of the types, and this model has none: load it with "
-            "adata=, or save it with save_anndata=True"
-        )
-    conditions, labels = model.schema.condition_codes(model.adata), model.schema.cell_label_codes(model.adata)
+    conditions, labels = model._training_groups("weights='similarity' compares the training cells of the types")
     rows, n_types = np.flatnonzero(conditions == source), len(model.schema.labels)
     known = log_profiles(model, model._predict_cells(None, rows), labels[rows], n_types)
     ends = np.bincount(labels[conditions == target], minlength=n_types)

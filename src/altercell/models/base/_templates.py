@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from anndata import AnnData
-from mudata import MuData
 
-from altercell.errors import DataError, KeyNotFoundError, NotTrainedError
+from altercell.errors import DataError, KeyNotFoundError
 from altercell.models.base._cells import Cells
 from altercell.models.base._moments import indicator, sums_and_squares
 from altercell.models.base._profiles import Profiles
@@ -243,13 +241,7 @@ def find_templates(model: ResponseModel, source: int, target: int) -> Templates:
     NotTrainedError
         The model has no training cells.
     """
-    if model.adata is None:
-        raise NotTrainedError(
-            "cells='transport' moves training cells, and this model has none: load it with adata=, or save it with "
-            "save_anndata=True"
-        )
-    data: AnnData | MuData = model.adata
-    conditions, labels = model.schema.condition_codes(data), model.schema.cell_label_codes(data)
+    conditions, labels = model._training_groups("cells='transport' moves training cells")
     n_types = len(model.schema.labels)
     profiles = []
     for condition in (source, target):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,15 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell.errors import GroupError, KeyNotFoundError, listing
-from altercell.models.base._cells import Cells
+from altercell.models.base._cells import Cells, as_dense
 from altercell.models.base._moments import indicator
 from altercell.models.base._profiles import Profiles
+from altercell.models.base._request import Request
 from altercell.models.base._templates import Counted, counted, find_templates
 from altercell.models.base._transport import Matching, TemplateTransport
 
 if TYPE_CHECKING:
-    from altercell.models.base._response import Request, ResponseModel
-
-Way = Literal["decoded", "residual", "transport", "sampled"]
+    from altercell.models.base._response import ResponseModel
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,9 @@ def _label_names(cells: Cells) -> np.ndarray:
         column = None if key is None else cells.schema.column(cells.data, key, "labels_key")
     except KeyNotFoundError:
         column = None
-    names = (
-        np.full(len(cells), None, dtype=object) if column is None else column.iloc[cells.rows].to_numpy(dtype=object)
-    )
-    return names
+    if column is None:
+        return np.full(len(cells), np.nan, dtype=object)
+    return column.iloc[cells.rows].to_numpy(dtype=object)
 
 
 @dataclass(frozen=True)
@@ -261,14 +259,10 @@ def _moved_blocks(
     values = (model._log_values(batch) for _, batch in cells.batches(request.batch_size))
     shifted = model._respond(cells, request, **options)
     if not model.has_unshifted:
-        yield from zip(values, map(_dense, shifted), strict=True)
+        yield from zip(values, map(as_dense, shifted), strict=True)
         return
     for x, after, before in zip(values, shifted, model._unshifted(cells, request, **options), strict=True):
         yield x, x + (after - before)
-
-
-def _dense(values: Any) -> np.ndarray:
-    return values.toarray() if hasattr(values, "toarray") else np.asarray(values)
 
 
 def reference_cells(model: ResponseModel, adata: AnnData | MuData, cells: Cells, request: Request) -> Cells:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from mudata import MuData
-from scipy.linalg import eigh
-from scipy.sparse.linalg import eigsh
 
 from altercell.errors import DataError
-from altercell.models.base import Cells, ProfileWeights
+from altercell.models.base import Cells, ProfileWeights, leading_eigenvectors
 from altercell.models.baselines._mean_shift import MeanShift
 
 
@@ -41,16 +39,7 @@ def principal_components(cells: Cells, n_components: int, batch_size: int) -> np
         total += values.sum(axis=0)
         products += values.T @ values
     products -= np.outer(total, total / len(cells))
-    if n_components * 20 < cells.n_genes:
-        # Lanczos, from a fixed start; a full reduction takes minutes at 10,000 genes.
-        variances, axes = eigsh(products, k=n_components, v0=np.ones(cells.n_genes))
-    else:
-        variances, axes = eigh(
-            products, subset_by_index=(cells.n_genes - n_components, cells.n_genes - 1), overwrite_a=True
-        )
-    order = np.argsort(variances)[::-1]
-    within = variances[order] > 1e-10 * max(variances.max(), np.finfo(float).tiny)
-    return axes.T[order] * within[:, None]
+    return leading_eigenvectors(products, n_components)[1].T
 
 
 class PCAShift(MeanShift):

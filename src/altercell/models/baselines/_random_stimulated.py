@@ -6,37 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.errors import NotTrainedError
-from altercell.models.base import Cells, ClosedFormModel, ProfileWeights, Request
-
-
-def uniform_by_name(names: pd.Index, seed: int, stream: int) -> np.ndarray:
-    """Draw a number in [0, 1) for each name, from a hash of the seed and the name.
-
-    A cell's number then does not depend on which other cells are asked, nor on their order. Cells of the same name get
-    the same number.
-
-    Parameters
-    ----------
-    names
-        Names of the cells, shape ``(n_cells,)``.
-    seed
-        Seed of the draw.
-    stream
-        Number of the draw, from 0 to 9, for several draws of one seed.
-
-    Returns
-    -------
-    float64 numbers of shape ``(n_cells,)``.
-    """
-    key = f"{seed % 10**15:015d}{stream}"  # siphash takes a key of 16 bytes
-    bits = pd.util.hash_array(names.to_numpy().astype(str).astype(object), hash_key=key)
-    # The upper 53 bits, which a float64 holds exactly, so that 1 is never reached.
-    return (bits >> np.uint64(11)) * 2.0**-53
+from altercell.models.base import Cells, ClosedFormModel, ProfileWeights, Request, uniform_by_name
 
 
 class RandomStimulated(ClosedFormModel):
@@ -85,13 +58,8 @@ class RandomStimulated(ClosedFormModel):
 
     def _drawn_rows(self, cells: Cells, request: Request) -> np.ndarray:
         """Return the row of the training cell that is drawn for each asked cell."""
-        if self.adata is None:
-            raise NotTrainedError(
-                "RandomStimulated draws from the training cells, and this model has none: load it with adata=, "
-                "or save it with save_anndata=True"
-            )
-        in_target = self.schema.condition_codes(self.adata) == request.target
-        kinds = np.where(in_target, self.schema.cell_label_codes(self.adata), -1)  # (n_training_cells,)
+        conditions, labels = self._training_groups("RandomStimulated draws from the training cells")
+        kinds = np.where(conditions == request.target, labels, -1)  # (n_training_cells,)
         # By name, so that the draw does not depend on the order of the training cells either.
         by_name = np.argsort(self.schema.anndata(self.adata).obs_names.to_numpy(), kind="stable")
         names = cells.adata.obs_names[cells.rows]

@@ -30,7 +30,7 @@ from altercell.models.base import (
     Way,
     Weights,
 )
-from altercell.models.base._response import label_list
+from altercell.models.base._request import label_list
 from altercell.models.base._schema import as_list
 from altercell.models.scgen._generation import Generation
 from altercell.models.scgen._integration import BatchRemoval

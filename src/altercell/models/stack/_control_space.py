@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.linalg import eigh
-from scipy.sparse.linalg import eigsh
 
-from altercell.models.base import INFERENCE_BATCH, hashed
+from altercell.models.base import INFERENCE_BATCH, hashed, leading_eigenvectors
 from altercell.models.stack._attention import ControlSpace, Pairs, assigned, weighted_differences
 from altercell.models.stack._log_cells import LogCells
 
@@ -51,23 +49,11 @@ def principal_axes(centred: np.ndarray, n_axes: int) -> np.ndarray:
     -------
     Orthonormal axes of falling variance, shape ``(n_axes, n_genes)``; 0 beyond the rank of the cells.
     """
-    n_cells, n_genes = centred.shape
-    products = centred @ centred.T if n_cells < n_genes else centred.T @ centred
-    size = len(products)
-    if not products.any():
-        return np.zeros((n_axes, n_genes))
-    if n_axes * 20 < size:
-        # Lanczos, from a start that neither order changes, and that is not at a right angle to the axes.
-        values, vectors = eigsh(products, k=n_axes, v0=products.diagonal() + 1e-300)
-    else:
-        values, vectors = eigh(products, subset_by_index=(size - n_axes, size - 1))
-    order = np.argsort(values)[::-1]
-    values, vectors = values[order], vectors[:, order]
-    within = values > 1e-10 * max(values[0], np.finfo(float).tiny)
-    axes = vectors.T
-    if n_cells < n_genes:
-        axes = vectors.T @ centred / np.sqrt(np.where(within, values, 1))[:, None]
-    return axes * within[:, None]
+    if len(centred) >= centred.shape[1]:
+        return leading_eigenvectors(centred.T @ centred, n_axes)[1].T
+    # Of fewer cells than genes, through the products of the cells.
+    values, vectors = leading_eigenvectors(centred @ centred.T, n_axes)
+    return vectors.T @ centred / np.sqrt(np.where(values > 0, values, 1))[:, None]
 
 
 @dataclass(eq=False)

@@ -11,9 +11,7 @@ BAND = 0.9
 FACTORS = (1e-2, 1e2)
 
 
-def calibrated(
-    variance: np.ndarray, error: np.ndarray, known_variance: np.ndarray, noise: np.ndarray
-) -> tuple[np.ndarray, float]:
+def calibrated(variance: np.ndarray, error: np.ndarray, known_variance: np.ndarray, noise: np.ndarray) -> np.ndarray:
     r"""Scale variances so that the errors that are known lie within their bands as often as they should.
 
     The factor f is such that 90 % of the known errors are within :math:`\pm 1.645 \sqrt{f v + \nu}`.
@@ -29,13 +27,14 @@ def calibrated(
 
     Returns
     -------
-    Standard errors :math:`\sqrt{f v}`, and f. Without a known error f is 1.
+    Standard errors :math:`\sqrt{f v}`. Without a known error f is 1.
     """
     if error.size == 0:
-        return np.sqrt(variance), 1.0
+        return np.sqrt(variance)
     limit = float(norm.ppf((1 + BAND) / 2))
 
     def lacking(log_factor: float) -> float:
+        """Return how much more than 90 % of the known errors lie within their bands."""
         return float((np.abs(error) <= limit * np.sqrt(np.exp(log_factor) * known_variance + noise)).mean()) - BAND
 
     low, high = np.log(FACTORS)
@@ -45,4 +44,4 @@ def calibrated(
         factor = FACTORS[1]
     else:
         factor = float(np.exp(brentq(lacking, low, high, xtol=1e-3)))
-    return np.sqrt(factor * variance), factor
+    return np.sqrt(factor * variance)

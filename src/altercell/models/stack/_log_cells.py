@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from altercell.models.base import Cells
+from altercell.models.base import Cells, as_dense
 
 
 class LogCells:
@@ -51,8 +51,7 @@ class LogCells:
         positions
             Which of the cells.
         """
-        values: Any = self.read(positions)
-        return values.toarray() if sparse.issparse(values) else np.asarray(values)
+        return as_dense(self.read(positions))
 
     def blocks(self, batch_size: int, *, dense: bool = False) -> Iterator[Any]:
         """Yield all cells, by blocks in order.

@@ -13,7 +13,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.errors import DataError, GroupError, KeyNotFoundError, NotTrainedError, listing
+from altercell.errors import DataError, GroupError, KeyNotFoundError, listing
 from altercell.models.base import (
     LOG_SPACE,
     Cells,
@@ -33,16 +33,12 @@ from altercell.models.stack._control_space import TrainingControls, WithOthers
 from altercell.models.stack._evidence import Evidence
 from altercell.models.stack._log_cells import LogCells
 from altercell.models.stack._solve import MEMBERS, Prediction, make_members, solve
+from altercell.models.stack._trust import doubts_of
 
 logger = logging.getLogger(__name__)
 
 #: A type whose response is read has at least so many cells in both conditions.
 LEAST_CELLS = 5
-FEW_PAIRS = 20.0
-FEW_TYPES = 3
-#: Where the known responses are predicted with so small a relative error, it does not matter that others do as well.
-WELL_PREDICTED = 0.1
-HARDLY_PREDICTED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +255,7 @@ class ResponseStack(ClosedFormModel):
             before, after = before.joined(others.profiles), after.joined(others.profiles.emptied())
 
         def controls() -> ControlSpace:
+            """Return the control cells, with those of the other types."""
             found = self._training_controls(source, target)
             return found if others is None else WithOthers(found, first, others.cells, others.kinds)
 
@@ -274,19 +271,7 @@ class ResponseStack(ClosedFormModel):
 
     def _training_controls(self, source: int, target: int) -> TrainingControls:
         if (source, target) not in self._controls:
-            if self.adata is None:
-                raise NotTrainedError(
-                    "the member 'attention' reads training cells, and this model has none: load it with adata=, save "
-                    "it with save_anndata=True, or make it with members='kriging'"
-                )
-            codes = self.schema.condition_codes(self.adata), self.schema.cell_label_codes(self.adata)
-            sizes = np.zeros_like(self._group_sizes())
-            np.add.at(sizes, codes, 1)
-            if (sizes != self._group_sizes()).any():
-                raise NotTrainedError(
-                    "the AnnData that is attached to this model has other numbers of cells than it was trained on, and "
-                    "the member 'attention' reads training cells: load it with the training cells"
-                )
+            codes = self._training_groups("the member 'attention' reads training cells")
             cells = self._log_cells(self._predict_cells(None, None))
             self._controls[source, target] = TrainingControls(cells, *codes, source, target)
         return self._controls[source, target]
@@ -346,32 +331,8 @@ class ResponseStack(ClosedFormModel):
     def _doubts(self, cells: Cells, request: Request, **options: Any) -> list[str]:
         doubts = super()._doubts(cells, request, **options)
         kinds, found = self._told(cells, request)
-        grave = []
         names = self._kind_names(kinds)
-        few = [name for name, one in zip(names, found, strict=True) if one.effective_pairs < FEW_PAIRS]
-        if few:
-            number = min(one.effective_pairs for one in found)
-            grave.append(
-                f"few measured cells are like those of {listing(few)}: as much is known as from {number:.0f} of them"
-            )
-        worst = max(found, key=_badness)
-        error, plain = worst.inner_error, worst.mean_delta_error
-        if np.isnan(error):
-            grave.append("no cell type's known response could be predicted from others, so that nothing was tested")
-        elif error >= min(plain, 1.0) and error > WELL_PREDICTED:
-            grave.append(
-                "on cell types whose response is known, the prediction was no better than "
-                + ("no change" if plain >= 1 else "the mean response of the others")
-                + f" (relative squared error {error:.2f}; the mean response {plain:.2f}, no change 1)"
-            )
-        elif error > HARDLY_PREDICTED:
-            grave.append(
-                "on cell types whose response is known, the prediction was hardly better than no change (relative "
-                f"squared error {error:.2f}, no change 1)"
-            )
-        few_types = min(one.n_types for one in found)
-        if few_types < FEW_TYPES:
-            grave.append(f"the response of only {few_types} other types could be read")
+        grave = doubts_of(names, found)
         if grave:
             logger.warning("Do not rely on this prediction: %s.", "; ".join(grave))
         lacking = self._lacking_counts(cells) if request.way == "residual" else None
@@ -403,8 +364,3 @@ class ResponseStack(ClosedFormModel):
                 for name in ("n_types", "effective_pairs", "inner_error", "mean_delta_error")
             },
         }
-
-
-def _badness(one: Prediction) -> float:
-    """Return the error over known types relative to that of the simplest answers; infinite where nothing was tested."""
-    return float("inf") if np.isnan(one.inner_error) else one.inner_error / max(min(one.mean_delta_error, 1.0), 1e-12)

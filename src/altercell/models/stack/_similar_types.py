@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from altercell.models.base import similarity_weights
+from altercell.models.base import REACH, similarity_weights
 from altercell.models.stack._evidence import Evidence
 from altercell.models.stack._member import Member
 
@@ -35,7 +35,7 @@ class SimilarTypes(Member):
 
     name: ClassVar[str] = "similar"
 
-    def __init__(self, reach: float = 0.25) -> None:
+    def __init__(self, reach: float = REACH) -> None:
         self.reach = reach
 
     def means(self, evidence: Evidence) -> np.ndarray:

@@ -91,7 +91,7 @@ def solve(evidence: Evidence, members: list[Member]) -> list[Prediction]:
             Prediction(
                 source=evidence.source.means[evidence.asked[row]],
                 mean=found.means[0],
-                standard_error=calibrated(own, wrong, known, noise)[0],
+                standard_error=calibrated(own, wrong, known, noise),
                 weights=dict(zip((member.name for member in members), found.weights.tolist(), strict=True)),
                 n_types=len(evidence.types),
                 effective_pairs=float(pairs[row]),
