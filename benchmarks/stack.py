@@ -3,6 +3,7 @@
 table        the stack beside every baseline, each type held out in turn (``--seeds 0 1 2 3 4``)
 protocol     the stack by the protocol of its prototype: the same controls on both sides of the correlation of deltas,
              the forest on 50 components of all real cells, 200 cells an arm
+networks     the stack without and with a network as a member, trained for every type that is left out
 members      each member alone, all, and all but one; and each way to make cells of the mean
 ways         networks trained once, their cells made in every way; scGen also with deltas weighted by likeness
 error        how often the standard error's bands hold the truth, and what the warning catches
@@ -31,7 +32,7 @@ from scipy.stats import norm
 
 import altercell as ac
 from altercell.benchmark import Candidate, Piece, candidate
-from altercell.models.stack._solve import MEMBERS
+from altercell.models.stack._solve import CLOSED_FORMS
 
 SHORT = {"max_epochs": 50, "batch_size": 128}
 QUICK = {"n_trees": 200, "n_cells": 200}
@@ -55,10 +56,26 @@ def stack(name: str = "ResponseStack", *members: str, **predict: object) -> Cand
 
 def members() -> list[Candidate]:
     """Return the stack with every member alone, with all, and with all but one; and the ways to make cells."""
-    alone = [stack(name, name) for name in MEMBERS]
-    without = [stack(f"without {name}", *(other for other in MEMBERS if other != name)) for name in MEMBERS]
+    alone = [stack(name, name) for name in CLOSED_FORMS]
+    without = [stack(f"without {name}", *(other for other in CLOSED_FORMS if other != name)) for name in CLOSED_FORMS]
     ways = [stack(f"cells: {way}", cells=way) for way in ("decoded", "residual", "transport")]
-    return [*alone, stack("all", *MEMBERS), *without, *ways]
+    return [*alone, stack("all", *CLOSED_FORMS), *without, *ways]
+
+
+def networks(args: argparse.Namespace) -> pd.DataFrame:
+    """Run the stack without and with the member that is a network.
+
+    Parameters
+    ----------
+    args
+        The command line's.
+    """
+    network = {"control": args.source, "train": {"network": {"max_epochs": 60, "batch_size": 64}}}
+    with_it = [
+        candidate(ac.ResponseStack, "kriging, attention, scgen", members=("kriging", "attention", "scgen"), **network),
+        candidate(ac.ResponseStack, "scgen", members="scgen", **network),
+    ]
+    return holdout(args, [stack(), *with_it], "networks", add_baselines=False)
 
 
 def holdout(args: argparse.Namespace, models: list[Candidate], folder: str, **options: object) -> pd.DataFrame:
@@ -418,6 +435,7 @@ def protocol(args: argparse.Namespace) -> pd.DataFrame:
 STUDIES: dict[str, Callable[[argparse.Namespace], pd.DataFrame]] = {
     "table": lambda args: holdout(args, [stack()], "table"),
     "members": lambda args: holdout(args, members(), "members"),
+    "networks": networks,
     "protocol": protocol,
     "ways": ways,
     "error": error,

@@ -105,9 +105,9 @@ def test_differences_are_those_of_the_cells(space, train, dense):
 
 
 def test_many_cells_are_some_of_them(stack, train, monkeypatch):
+    whole = stack._training_controls(0, 1)  # the model keeps them, and is shared
     monkeypatch.setattr("altercell.models.stack._control_space.TYPE_CELLS", 9)
     monkeypatch.setattr("altercell.models.stack._control_space.AXES_CELLS", 30)
-    whole = stack._training_controls(0, 1)
     few = TrainingControls(whole.cells, whole.conditions, whole.labels, 0, 1)
     assert few.points(0).shape == (9, 30)
     assert len(few.pairs(0).target) == 9

@@ -6,7 +6,7 @@ import pytest
 
 import altercell as ac
 from altercell.errors import DataError, GroupError, NotTrainedError
-from altercell.models.stack._solve import MEMBERS
+from altercell.models.stack._solve import CLOSED_FORMS
 
 HELD, OTHERS = "type_3", ("type_0", "type_1", "type_2")
 ASK = {"source": "control", "target": "stimulated"}
@@ -318,11 +318,13 @@ def test_a_model_of_counts_answers_with_counts_beside_log_data(train, fit, dense
 )
 def test_members_must_be_known_and_each_once(train, members):
     ac.ResponseStack.setup_anndata(data := train.copy(), batch_key="condition", labels_key="cell_type")
-    with pytest.raises(DataError, match="must be some of 'kriging', 'attention', 'similar', 'mean', each once"):
+    with pytest.raises(
+        DataError, match="must be some of 'kriging', 'attention', 'similar', 'mean', 'scgen', each once"
+    ):
         ac.ResponseStack(data, members=members)
 
 
-@pytest.mark.parametrize("members", ["mean", ["similar", "mean"], MEMBERS])
+@pytest.mark.parametrize("members", ["mean", ["similar", "mean"], CLOSED_FORMS])
 def test_members_in_any_form(train, fit, members):
     model = fit(train.copy(), members=members)
     entry = model.predict(**ASK, labels=HELD, cells="decoded").uns["altercell"]

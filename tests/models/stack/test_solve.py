@@ -6,13 +6,13 @@ import pytest
 from altercell.models.stack import CellAttention, Kriging, MeanDelta, SimilarTypes
 from altercell.models.stack._attention import effective_pairs
 from altercell.models.stack._error import calibrated
-from altercell.models.stack._solve import MEMBERS, make_members, solve
+from altercell.models.stack._solve import CLOSED_FORMS, make_members, solve
 from altercell.models.stack._weights import stacked
 
 
 def test_members_by_name():
-    found = make_members(MEMBERS)
-    assert [member.name for member in found] == list(MEMBERS)
+    found = make_members(CLOSED_FORMS)
+    assert [member.name for member in found] == list(CLOSED_FORMS)
     assert [type(member) for member in found] == [Kriging, CellAttention, SimilarTypes, MeanDelta]
     # Attention falls back on the kriging that is a member itself, which is then solved once.
     assert found[1].anchor is found[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -196,6 +197,18 @@ class Cells(Dataset):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def at(self, positions: np.ndarray) -> Cells:
+        """Return some of the cells.
+
+        Parameters
+        ----------
+        positions
+            Which of them, as numbers or as a mask.
+        """
+        part = copy.copy(self)
+        part.rows = self.rows[positions]
+        return part
 
     @property
     def n_genes(self) -> int:

@@ -6,6 +6,7 @@ from altercell.models.stack._kriging import Kriging
 from altercell.models.stack._mean_delta import MeanDelta
 from altercell.models.stack._member import Member
 from altercell.models.stack._model import ResponseStack
+from altercell.models.stack._network import NetworkMember
 from altercell.models.stack._similar_types import SimilarTypes
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Kriging",
     "MeanDelta",
     "Member",
+    "NetworkMember",
     "ResponseStack",
     "SimilarTypes",
 ]

@@ -17,7 +17,6 @@ from altercell.errors import DataError, GroupError, KeyNotFoundError, listing
 from altercell.models.base import (
     LOG_SPACE,
     Cells,
-    ClosedFormModel,
     Kinds,
     Profiles,
     Request,
@@ -32,6 +31,7 @@ from altercell.models.stack._attention import ControlSpace
 from altercell.models.stack._control_space import TrainingControls, WithOthers
 from altercell.models.stack._evidence import Evidence
 from altercell.models.stack._log_cells import LogCells
+from altercell.models.stack._network_training import NetworkTraining, OtherTypes
 from altercell.models.stack._solve import MEMBERS, Prediction, make_members, solve
 from altercell.models.stack._trust import doubts_of
 
@@ -39,23 +39,6 @@ logger = logging.getLogger(__name__)
 
 #: A type whose response is read has at least so many cells in both conditions.
 LEAST_CELLS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class OtherTypes:
-    """Types that are asked and have no training cells in the source: they are known by the cells that are asked.
-
-    Attributes
-    ----------
-    profiles
-        Their mean control cells.
-    cells, kinds
-        The cells, and the type of each, counted from 0; -1 for cells of no such type.
-    """
-
-    profiles: Profiles
-    cells: LogCells
-    kinds: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +60,7 @@ class Last:
     predictions: list[Prediction]
 
 
-class ResponseStack(ClosedFormModel):
+class ResponseStack(NetworkTraining):
     r"""A mean that is borrowed from alike types, and cells that stay real: altercell's own model.
 
     The mean target cell of a type is a weighted mean of what several closed forms say; the weights are learnt from
@@ -96,17 +79,26 @@ class ResponseStack(ClosedFormModel):
         * ``"kriging"``: a Gaussian process over the types (:class:`Kriging`);
         * ``"attention"``: pairs of cells whose control cells are alike (:class:`CellAttention`); reads training cells;
         * ``"similar"``: the response of the most alike types (:class:`SimilarTypes`);
-        * ``"mean"``: the mean response of the others (:class:`MeanDelta`).
+        * ``"mean"``: the mean response of the others (:class:`MeanDelta`);
+        * ``"scgen"``: a network (:class:`NetworkMember`), trained once for each type besides, which takes that many
+          times as long as :class:`~altercell.models.ScGen`; reads training cells.
     own_type
         Whether the response of a type that training has seen under both conditions, for example in other donors, is
         read for the prediction of its own cells.
+    control
+        For ``"scgen"``: the condition that every question starts from.
+    network
+        For ``"scgen"``: arguments of :class:`~altercell.models.ScGen`.
     seed
-        For the signature that all models share; the seed of the cells is an argument of :meth:`predict`.
+        Seed of the networks; the closed forms have none, and the seed of the cells is an argument of :meth:`predict`.
 
     Raises
     ------
     DataError
-        A member is unknown, named twice, or there is none.
+        A member is unknown, named twice, or there is none; or a network is to be made without a control, or without
+        being a member.
+    GroupError
+        There is no condition `control`, or there are no types to leave out.
 
     Examples
     --------
@@ -126,6 +118,8 @@ class ResponseStack(ClosedFormModel):
         *,
         members: Sequence[str] = ("kriging", "attention"),
         own_type: bool = False,
+        control: object = None,
+        network: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)
@@ -145,6 +139,7 @@ class ResponseStack(ClosedFormModel):
         shape = (len(self.schema.conditions), len(self.schema.labels), len(self.schema.genes))
         self.module.add("group_means", shape)
         self.module.add("group_variances", shape)
+        self._add_networks(control, network)
         self._last: Last | None = None
         self._known: dict[tuple[int, ...], list[Prediction]] = {}
         self._controls: dict[tuple[int, int], TrainingControls] = {}
@@ -234,7 +229,8 @@ class ResponseStack(ClosedFormModel):
             if len(asked):
                 left_out = asked if np.isin(asked, positions[own]).all() else asked[:0]
                 evidence = self._evidence(source, target, asked, left_out, others)
-                found.update(zip(asked.tolist(), solve(evidence, make_members(self.members)), strict=True))
+                members = make_members(self.members, lambda: self._network_member(source, target, others))
+                found.update(zip(asked.tolist(), solve(evidence, members), strict=True))
         answer = [found[position] for position in positions.tolist()]
         if others is None:
             self._known[key] = answer

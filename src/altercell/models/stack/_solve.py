@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,13 @@ from altercell.models.stack._evidence import Evidence
 from altercell.models.stack._kriging import Kriging
 from altercell.models.stack._mean_delta import MeanDelta
 from altercell.models.stack._member import Member
+from altercell.models.stack._network import NetworkMember
 from altercell.models.stack._similar_types import SimilarTypes
 from altercell.models.stack._weights import stacked
 
-MEMBERS = ("kriging", "attention", "similar", "mean")
+CLOSED_FORMS = ("kriging", "attention", "similar", "mean")
+#: All members; the last is a network, and trained.
+MEMBERS = (*CLOSED_FORMS, NetworkMember.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +52,25 @@ class Prediction:
     mean_delta_error: float
 
 
-def make_members(names: tuple[str, ...]) -> list[Member]:
+def make_members(names: tuple[str, ...], network: Callable[[], NetworkMember] | None = None) -> list[Member]:
     """Make members by name; attention falls back on kriging.
 
     Parameters
     ----------
     names
         Their names.
+    network
+        Makes the member that is a network, where it is named.
     """
     kriging = Kriging()
-    known = {"kriging": kriging, "attention": CellAttention(kriging), "similar": SimilarTypes(), "mean": MeanDelta()}
+    known: dict[str, Member] = {
+        "kriging": kriging,
+        "attention": CellAttention(kriging),
+        "similar": SimilarTypes(),
+        "mean": MeanDelta(),
+    }
+    if network is not None and NetworkMember.name in names:
+        known[NetworkMember.name] = network()
     return [known[name] for name in names]
 
 
