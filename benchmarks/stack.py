@@ -70,12 +70,9 @@ def networks(args: argparse.Namespace) -> pd.DataFrame:
     args
         The command line's.
     """
-    network = {"control": args.source, "train": {"network": {"max_epochs": 60, "batch_size": 64}}}
-    with_it = [
-        candidate(ac.ResponseStack, "kriging, attention, scgen", members=("kriging", "attention", "scgen"), **network),
-        candidate(ac.ResponseStack, "scgen", members="scgen", **network),
-    ]
-    return holdout(args, [stack(), *with_it], "networks", add_baselines=False)
+    members, train = ("kriging", "attention", "scgen"), {"network": {"max_epochs": 30, "batch_size": 128}}
+    with_it = candidate(ac.ResponseStack, ", ".join(members), members=members, control=args.source, train=train)
+    return holdout(args, [stack(), with_it], "networks", add_baselines=False)
 
 
 def holdout(args: argparse.Namespace, models: list[Candidate], folder: str, **options: object) -> pd.DataFrame:

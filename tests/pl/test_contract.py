@@ -31,8 +31,12 @@ def plots(make):
     table = table.assign(better="lower", sd_cells=0.05)
     two = list(table["model"].unique())
     images = rng.uniform(size=(60, 64))
+    bands = pd.DataFrame(
+        {"label": np.repeat(["B", "T"], 3), "level": [0.1, 0.5, 0.9] * 2, "share": [0.2, 0.6, 0.9] * 2}
+    )
     models = {"ScGen": pred, "a model of a very long name": control}
     return {
+        "calibration": lambda ax: pl.calibration(bands, ax=ax),
         "classifier": lambda ax: pl.classifier(scored, ax=ax),
         "cosines": lambda ax: pl.cosines(cosines, ax=ax),
         "dots": lambda ax: pl.dots(genes, arms, ax=ax),

@@ -3,7 +3,7 @@ import sys
 
 import altercell.pl as pl
 
-NAMES = ["classifier", "cosines", "dots", "gene_distribution", "gene_means", "gene_variances"]
+NAMES = ["calibration", "classifier", "cosines", "dots", "gene_distribution", "gene_means", "gene_variances"]
 NAMES += ["image_grid", "interpolation", "latent_umap", "means_and_variances", "score_bars", "score_map"]
 NAMES += ["score_pairs", "scores", "training", "umap"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from altercell.pl._calibration import calibration
 from altercell.pl._distribution import gene_distribution
 from altercell.pl._dots import dots
 from altercell.pl._genes import gene_means, gene_variances
@@ -18,6 +19,7 @@ from altercell.pl._training import training
 from altercell.pl._umap import umap
 
 __all__ = [
+    "calibration",
     "classifier",
     "cosines",
     "dots",

@@ -196,6 +196,9 @@ def test_several_targets_in_one_call(full, dense):
     both = full.predict(target=["other", "stimulated"], **asked)
     single = [dense(full.predict(target=name, **asked).X) for name in ("other", "stimulated")]
     np.testing.assert_array_equal(dense(both.X), np.concatenate(single))
+    said = [full.predict(target=name, **asked).uns["altercell"] for name in ("other", "stimulated")]
+    for name in ("types", "weights", "n_types", "effective_pairs", "inner_error", "mean_delta_error"):
+        np.testing.assert_array_equal(both.uns["altercell"][name], [one[name] for one in said])
 
 
 def test_without_labels_it_is_the_one_response_that_there_is(train, fit, dense):

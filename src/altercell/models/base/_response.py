@@ -112,7 +112,8 @@ class ResponseModel(ABC, Base):
         One predicted cell for each source cell: its obs and obs_names, ``obs[batch_key]`` set to `target`, the genes in
         the model's order, and in ``uns["altercell"]`` how it was made and, under ``trust``, when not to believe it.
         With a list of targets, even of one: one predicted cell for each source cell and target, named
-        ``<cell>-<target>``; ``obs["source_cell"]`` is then the source cell's name, and ``trust`` names the targets.
+        ``<cell>-<target>``; ``obs["source_cell"]`` is then the source cell's name, ``trust`` names the targets, and
+        what a model says beside has the targets as its first axis.
 
         Raises
         ------
@@ -162,7 +163,7 @@ class ResponseModel(ABC, Base):
                 "trust": self._doubts(asked, requests[0], **options)
                 if several is None
                 else self._doubts_by_target(asked, requests, **options),
-                **(self._more_provenance(asked, requests[0]) if several is None else {}),
+                **self._more_by_target(asked, requests, in_a_list=several is not None),
             }
             blocks = [self._made(asked, request, options) for request in requests]
             layer = COUNTS_LAYER if way == "transport" else None
@@ -313,6 +314,13 @@ class ResponseModel(ABC, Base):
     def _more_provenance(self, cells: Cells, request: Request) -> dict[str, Any]:
         """Return what else a model has to say of how an answer for one target was made, by name."""
         return {}
+
+    def _more_by_target(self, cells: Cells, requests: Sequence[Request], *, in_a_list: bool) -> dict[str, Any]:
+        """Return what :meth:`_more_provenance` says; for a list of targets, along a first axis of the targets."""
+        said = [self._more_provenance(cells, request) for request in requests]
+        if not in_a_list:
+            return said[0]
+        return {name: np.stack([np.asarray(one[name]) for one in said]) for name in said[0]}
 
     def _training_groups(self, why: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the codes of condition and label of the training cells, or say what they are needed for."""

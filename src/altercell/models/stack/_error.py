@@ -11,6 +11,24 @@ BAND = 0.9
 FACTORS = (1e-2, 1e2)
 
 
+def shares_inside(error: np.ndarray, variance: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return the share of errors that lie within bands of a normal distribution.
+
+    Parameters
+    ----------
+    error, variance
+        Errors and the variances that were said of them, shape ``(n, n_genes)``.
+    levels
+        The share that each band should hold, shape ``(n_levels,)``.
+
+    Returns
+    -------
+    Shape ``(n, n_levels)``.
+    """
+    limits = norm.ppf((1 + levels) / 2)
+    return np.stack([(np.abs(error) <= limit * np.sqrt(variance)).mean(axis=1) for limit in limits], axis=1)
+
+
 def calibrated(variance: np.ndarray, error: np.ndarray, known_variance: np.ndarray, noise: np.ndarray) -> np.ndarray:
     r"""Scale variances so that the errors that are known lie within their bands as often as they should.
 

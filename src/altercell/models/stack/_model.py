@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,35 +28,17 @@ from altercell.models.base._schema import as_list
 from altercell.models.base._templates import COUNTS_LAYER, counted
 from altercell.models.stack._attention import ControlSpace
 from altercell.models.stack._control_space import TrainingControls, WithOthers
-from altercell.models.stack._evidence import Evidence
+from altercell.models.stack._error import shares_inside
+from altercell.models.stack._evidence import INNER_CELLS, Evidence
 from altercell.models.stack._log_cells import LogCells
 from altercell.models.stack._network_training import NetworkTraining, OtherTypes
-from altercell.models.stack._solve import MEMBERS, Prediction, make_members, solve
+from altercell.models.stack._solve import MEMBERS, Last, Prediction, make_members, solve
 from altercell.models.stack._trust import doubts_of
 
 logger = logging.getLogger(__name__)
 
 #: A type whose response is read has at least so many cells in both conditions.
 LEAST_CELLS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Last:
-    """The last answer, which one call of a verb asks for several times.
-
-    Attributes
-    ----------
-    cells
-        The asked cells, not kept alive.
-    question
-        Codes of the conditions, and the types in the order of the predictions.
-    predictions
-        The answer.
-    """
-
-    cells: weakref.ref[Cells]
-    question: tuple[object, ...]
-    predictions: list[Prediction]
 
 
 class ResponseStack(NetworkTraining):
@@ -187,6 +168,49 @@ class ResponseStack(NetworkTraining):
             found = self._predictions(start, end, np.array([code]))[0]
         columns = {"source": found.source, "mean": found.mean, "standard_error": found.standard_error}
         return pd.DataFrame(columns, index=pd.Index(self.schema.genes, name="gene"))
+
+    def get_calibration(
+        self, source: object, target: object, levels: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+    ) -> pd.DataFrame:
+        """Return how often the bands of the standard error hold the measured means, on types whose response is known.
+
+        Each type is predicted as if its target cells had not been measured: from the others, its own weights and the
+        scale of its standard error learnt from the others as well.
+
+        Parameters
+        ----------
+        source, target
+            The conditions.
+        levels
+            Share of genes that each band should hold, between 0 and 1.
+
+        Returns
+        -------
+        A row a type and level: ``label``, ``level`` and ``share``, the share of genes whose measured mean is inside.
+        The noise of the measured mean is part of the band. :func:`altercell.pl.calibration` draws it.
+
+        Raises
+        ------
+        GroupError
+            An unknown condition, a model that reads a type's own response, or fewer than two known types.
+        """
+        self._check_trained()
+        start, (end,) = self._asked_codes(source, [target])
+        types = np.flatnonzero(self._group_sizes()[[start, end]].min(axis=0) >= INNER_CELLS)
+        if self.own_type or len(types) < 2:
+            raise GroupError(
+                "get_calibration() predicts types of known response from others: it needs own_type=False, and two "
+                f"types or more with {INNER_CELLS} cells in both conditions; own_type={self.own_type}, and there is "
+                f"{listing(self.schema.labels[types]) or 'none'}"
+            )
+        with self._inference():
+            found = self._predictions(start, end, types)
+        measured, wanted = self._profiles(end, types), np.asarray(levels, dtype=np.float64)
+        error = np.stack([one.mean for one in found]) - measured.means[types]
+        variance = np.stack([one.standard_error for one in found]) ** 2 + measured.noise[types]
+        shares = shares_inside(error, variance, wanted)
+        columns = {"label": np.repeat(self.schema.labels[types], len(wanted)), "level": np.tile(wanted, len(types))}
+        return pd.DataFrame({**columns, "share": shares.ravel()})
 
     def _fit(self, cells: Cells, groups: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
         self._last = None

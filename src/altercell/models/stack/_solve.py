@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from altercell.models.base import Cells
 from altercell.models.stack._attention import CellAttention, effective_pairs
 from altercell.models.stack._error import calibrated
 from altercell.models.stack._evidence import Evidence
@@ -50,6 +52,25 @@ class Prediction:
     effective_pairs: float
     inner_error: float
     mean_delta_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Last:
+    """The last answer, which one call of a verb asks for several times.
+
+    Attributes
+    ----------
+    cells
+        The asked cells, not kept alive.
+    question
+        Codes of the conditions, and the types in the order of the predictions.
+    predictions
+        The answer.
+    """
+
+    cells: weakref.ref[Cells]
+    question: tuple[object, ...]
+    predictions: list[Prediction]
 
 
 def make_members(names: tuple[str, ...], network: Callable[[], NetworkMember] | None = None) -> list[Member]:
