@@ -181,8 +181,8 @@ def test_what_cannot_be_trained_is_refused(train):
         ac.ResponseStack(data, members="scgen")
     with pytest.raises(GroupError, match="control='nothing'"):
         ac.ResponseStack(data, members="scgen", control="nothing")
-    with pytest.raises(DataError, match="control= and network= are for members='scgen', which is not among"):
-        ac.ResponseStack(data, control="control")
+    with pytest.raises(DataError, match="network= is for members='scgen', which is not among"):
+        ac.ResponseStack(data, network=SMALL)
     with pytest.raises(DataError, match="network= is for members='scgen', which is not among"):
         ac.ResponseStack(data).train(network=SHORT)
     ac.ResponseStack.setup_anndata(data, batch_key="condition")

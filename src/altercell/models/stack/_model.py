@@ -67,7 +67,7 @@ class ResponseStack(NetworkTraining):
         Whether the response of a type that training has seen under both conditions, for example in other donors, is
         read for the prediction of its own cells.
     control
-        For ``"scgen"``: the condition that every question starts from.
+        For ``"scgen"``: the condition that every question starts from; the closed forms answer any two.
     network
         For ``"scgen"``: arguments of :class:`~altercell.models.ScGen`.
     seed

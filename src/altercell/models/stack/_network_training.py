@@ -53,10 +53,8 @@ class NetworkTraining(ClosedFormModel):
     def _add_networks(self, control: object, arguments: Mapping[str, Any] | None) -> None:
         """Make the networks, where they are a member; their weights are part of the model's module."""
         if NetworkMember.name not in self.members:
-            if control is not None or arguments is not None:
-                raise DataError(
-                    f"control= and network= are for members='{NetworkMember.name}', which is not among {self.members}"
-                )
+            if arguments is not None:
+                raise DataError(f"network= is for members='{NetworkMember.name}', which is not among {self.members}")
             return
         if control is None:
             raise DataError(
