@@ -13,6 +13,10 @@ PERB_LEARNING = {"max_epochs": 40, "plan_kwargs": {"lr": 1e-2}}
 
 NARROW = {"n_hidden": (32, 16), "n_latent": 8}
 
+GAN = {"n_hidden": (32, 64), "n_latent": 8}
+GAN_LEARNING = {"max_epochs": 40, "batch_size": 32, "plan_kwargs": {"lr": 2e-3, "final_lr": 2e-4, "n_critic": 2}}
+
+NO_LOSS = "the critic's estimate of a distance rises while the critic learns, and falls as the generator does"
 NO_DELTA = "the baseline of no change predicts the control cells themselves"
 NO_POSTERIOR = "an autoencoder has one point a cell, and no posterior that a seed could sample"
 OF_ALL_ASKED = "cells are calibrated, and templates drawn, over all that are asked of a type; reference= fixes the set"
@@ -46,6 +50,19 @@ SUBJECTS = [
         # The paper's step, a thousand times, would not move the normalised output as far as log data lie.
         learning_arguments={"max_epochs": 40, "batch_size": 64, "plan_kwargs": {"lr": 1e-2}},
         known_failures={"C1-three-conditions": TWO_CONDITIONS},
+    ),
+    Subject(
+        ac.ScGAN,
+        arguments=GAN,
+        learning_arguments=GAN_LEARNING,
+        data="counts",
+    ),
+    Subject(
+        ac.CscGAN,
+        arguments=GAN,
+        learning_arguments=GAN_LEARNING,
+        data="counts",
+        known_failures={"C3-loss-falls": NO_LOSS},
     ),
     Subject(NoChange, known_failures={"C3-beats-no-change": NO_DELTA, "C3-delta-above-floor": NO_DELTA}),
     Subject(StimulatedMean),
@@ -81,6 +98,19 @@ VARIANTS = [
             **dict.fromkeys(("C8-subset", "C8-subset-by-indices"), OF_ALL_ASKED),
             **dict.fromkeys(("C6-negative", "C6-log-for-counts"), LOG_TOO),
         },
+    ),
+    Subject(
+        ac.WGAN,
+        arguments={**GAN, "average_decay": 0.9},
+        learning_arguments=GAN_LEARNING,
+    ),
+    Subject(
+        ac.CscGAN,
+        name="CscGAN-heads-both",
+        arguments={**GAN, "classes": "both", "conditioning": "heads", "library_size": "median"},
+        learning_arguments=GAN_LEARNING,
+        data="counts",
+        known_failures={"C3-loss-falls": NO_LOSS},
     ),
     Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
     Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from altercell.data import hold_out, select_genes
+from altercell.models.base import ResponseModel
 from altercell.testing import Subject
 from altercell.testing._data import SOURCE, TARGET, simulated
 
@@ -22,6 +23,8 @@ def _predicted(subject, adata, kind):
     train, _ = hold_out(adata, batch=TARGET, labels=kind)
     totals = {"size_factor_key": "size_factor"} if subject.data == "counts" else {}
     model = subject.fit(select_genes(train, 20), 1, **totals)
+    if not isinstance(model, ResponseModel):
+        return model.generate(20, seed=0)
     return model.predict(source=SOURCE, target=TARGET, labels=kind, seed=0)
 
 

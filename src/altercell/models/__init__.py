@@ -1,6 +1,7 @@
 """The models: one room a method, all with the same verbs."""
 
 from altercell.models.baselines import MeanShift, NoChange, PCAShift, RandomStimulated, RidgeShift, StimulatedMean
+from altercell.models.scgan import WGAN, CscGAN, ScGAN
 from altercell.models.scgen import ScGen
 from altercell.models.scperb import ScPerb
 from altercell.models.scvi import SCVI
@@ -12,6 +13,8 @@ __all__ = [
     "CVAE",
     "MMDCVAE",
     "SCVI",
+    "WGAN",
+    "CscGAN",
     "MMDAutoencoder",
     "MeanShift",
     "NoChange",
@@ -19,6 +22,7 @@ __all__ = [
     "RandomStimulated",
     "ResponseStack",
     "RidgeShift",
+    "ScGAN",
     "ScGen",
     "ScPerb",
     "StimulatedMean",

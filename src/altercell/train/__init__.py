@@ -9,6 +9,7 @@ from altercell.train._plan import TrainingPlan, epoch_seed
 from altercell.train._resume import ResumeFile
 from altercell.train._stratified import StratifiedBatches
 from altercell.train._transport import transport_arms
+from altercell.train._wasserstein import WGANTrainingPlan
 
 __all__ = [
     "AdversarialPlan",
@@ -22,6 +23,7 @@ __all__ = [
     "ResumeFile",
     "StratifiedBatches",
     "TrainingPlan",
+    "WGANTrainingPlan",
     "epoch_seed",
     "find_arms",
     "pair_within",

@@ -1,0 +1,154 @@
+"""Tests of ScGAN, CscGAN and WGAN: what they are set up on, and the cells that they make."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import altercell as ac
+from altercell.errors import DataError, GroupError
+
+
+def dense(cells):
+    return cells.X.toarray() if sparse.issparse(cells.X) else cells.X
+
+
+def test_cells_have_the_total_of_the_layer(scgan):
+    made = scgan.generate(40, seed=0)
+    np.testing.assert_allclose(dense(made).sum(axis=1), 20_000, rtol=1e-5)
+    entry = made.uns["altercell"]
+    assert (entry["space"], entry["library_size"]) == ("counts scaled to 20,000", 20_000)
+    assert "compare with real cells" in entry["trust"][0]
+
+
+def test_the_same_cells_on_the_log_scale_and_rounded(scgan, counts):
+    made, log, rounded = (scgan.generate(400, seed=0, output=output) for output in ("model", "log", "rounded"))
+    np.testing.assert_allclose(dense(log), np.log1p(dense(made) / 2), rtol=1e-5)
+    assert log.uns["altercell"]["space"] == "log1p of counts per 10,000"
+    assert rounded.uns["altercell"]["space"] == "counts"
+    np.testing.assert_array_equal(dense(rounded), np.rint(dense(rounded)))
+    totals, real = dense(rounded).sum(axis=1), dense(counts).sum(axis=1)
+    shares = totals[:, None] * dense(made) / 20_000
+    np.testing.assert_allclose(dense(rounded), shares, atol=1 + 0.02 * shares.max())
+    # The totals are drawn from those of the training cells.
+    for q in (0.1, 0.5, 0.9):
+        assert np.quantile(totals, q) == pytest.approx(np.quantile(real, q), rel=0.15)
+    assert totals.min() >= 0.95 * real.min()
+    assert totals.max() <= 1.05 * real.max()
+
+
+def test_a_median_total_is_that_of_the_training_cells(counts, fit, tmp_path):
+    model = fit(ac.ScGAN, counts.copy(), library_size="median")
+    median = float(np.median(dense(counts).sum(axis=1)))
+    np.testing.assert_allclose(dense(model.generate(5, seed=0)).sum(axis=1), median, rtol=1e-5)
+    model.save(tmp_path / "model")
+    loaded = ac.ScGAN.load(tmp_path / "model")
+    np.testing.assert_array_equal(*(dense(one.generate(5, seed=0)) for one in (loaded, model)))
+
+
+def test_counts_in_a_layer(counts, fit):
+    data = ac.data.normalize(counts.copy())
+    ac.ScGAN.setup_anndata(data, layer="counts")
+    model = ac.ScGAN(data, n_hidden=(8, 16), n_latent=4)
+    model.train(n_steps=1, batch_size=50, enable_progress_bar=False)
+    np.testing.assert_allclose(dense(model.generate(5, seed=0)).sum(axis=1), 20_000, rtol=1e-5)
+
+
+def test_a_wgan_makes_log_data(counts, fit):
+    data = ac.data.normalize(counts.copy())
+    model = fit(ac.WGAN, data)
+    made = model.generate(30, seed=0)
+    assert made.uns["altercell"]["space"] == "log1p of counts per 10,000"
+    assert "library_size" not in made.uns["altercell"]
+    assert (dense(made) >= 0).all()
+    assert dense(made).sum(axis=1).std() > 0
+    with pytest.raises(DataError, match="output='rounded' makes counts, and this model was set up on log data"):
+        model.generate(3, output="rounded")
+
+
+def test_classes_come_in_the_proportions_of_training_however_they_are_ordered(counts, fit):
+    for categories in (["type_0", "type_1", "type_2"], ["type_2", "type_0", "type_1"]):
+        data = counts.copy()
+        data.obs["cell_type"] = data.obs["cell_type"].cat.reorder_categories(categories)
+        made = fit(ac.CscGAN, data, n_steps=1).generate(3_000, seed=0)
+        shares = made.obs["cell_type"].value_counts(normalize=True)
+        for name, share in (("type_0", 0.6), ("type_1", 0.3), ("type_2", 0.1)):
+            assert shares[name] == pytest.approx(share, abs=0.03)
+
+
+def test_cells_of_classes_that_are_asked_for(cscgan):
+    made = cscgan.generate({"type_2": 3, "type_0": 2}, seed=0)
+    assert made.obs["cell_type"].tolist() == ["type_2"] * 3 + ["type_0"] * 2
+    assert made.obs_names.is_unique
+    assert set(cscgan.generate(50, labels=["type_1", "type_2"], seed=0).obs["cell_type"]) == {"type_1", "type_2"}
+    assert set(cscgan.generate(20, labels="type_1", seed=0).obs["cell_type"]) == {"type_1"}
+
+
+def test_the_class_makes_a_difference_to_the_same_noise(cscgan):
+    one, two = (dense(cscgan.generate(10, labels=name, seed=0)) for name in ("type_0", "type_1"))
+    assert np.abs(one - two).max() > 1e-3
+
+
+def test_conditions_as_classes_and_together_with_types(counts, fit):
+    made = fit(ac.CscGAN, counts.copy(), n_steps=1, classes="conditions").generate(20, condition="stimulated", seed=0)
+    assert made.obs.columns.tolist() == ["condition"]
+    assert set(made.obs["condition"]) == {"stimulated"}
+    part = counts[~((counts.obs["cell_type"] == "type_2") & (counts.obs["condition"] == "stimulated"))].copy()
+    both = fit(ac.CscGAN, part, n_steps=1, classes="both")
+    made = both.generate(30, labels="type_1", condition="control", seed=0)
+    assert set(zip(made.obs["cell_type"], made.obs["condition"], strict=True)) == {("type_1", "control")}
+    # A class without training cells has weights that nothing has moved.
+    with pytest.raises(GroupError, match="no training cell is of condition 'stimulated' and labels 'type_2'"):
+        both.generate(5, labels="type_2", condition="stimulated")
+    assert set(both.generate(50, labels="type_2", seed=0).obs["condition"]) == {"control"}
+
+
+def test_totals_are_those_of_the_class(counts, fit):
+    data = counts.copy()
+    data.X = dense(data) * np.where(data.obs["cell_type"] == "type_1", 10, 1)[:, None].astype(np.float32)
+    model = fit(ac.CscGAN, data, n_steps=1)
+    asked = {"seed": 0, "output": "rounded"}
+    totals = {name: dense(model.generate(200, labels=name, **asked)).sum(axis=1) for name in ("type_0", "type_1")}
+    assert np.median(totals["type_1"]) > 5 * np.median(totals["type_0"])
+
+
+@pytest.mark.parametrize("conditioning", ["heads", "classifier"])
+def test_every_conditioning_trains(counts, fit, conditioning):
+    model = fit(ac.CscGAN, counts.copy(), conditioning=conditioning)
+    assert np.isfinite(dense(model.generate(20, seed=0))).all()
+    assert ("classifier_train" in model.history_) == (conditioning == "classifier")
+
+
+def test_steps_are_moves_of_the_generator(counts, fit):
+    model = fit(ac.ScGAN, counts.copy(), n_steps=3)  # four batches an epoch, five moves of the critic for each
+    assert int(model.module.critic_steps) == 16
+    again = fit(ac.ScGAN, counts.copy(), train={"max_epochs": 2})
+    assert int(again.module.critic_steps) == 8
+
+
+def test_validation_cells_have_a_distance(counts, fit):
+    model = fit(ac.ScGAN, counts.copy(), train={"train_size": 0.8, "max_epochs": 3})
+    assert model.history_["validation_loss"].notna().all().all()
+    assert len(model.validation_indices_) == 40
+
+
+def test_what_makes_no_sense_is_refused(counts, fit, scgan, cscgan):
+    with pytest.raises(GroupError, match="labels=\\['type_0'\\]: this CscGAN tells conditions apart"):
+        fit(ac.CscGAN, counts.copy(), n_steps=1, classes="conditions").generate(3, labels="type_0")
+    with pytest.raises(GroupError, match="condition='control': this CscGAN tells labels apart"):
+        cscgan.generate(3, condition="control")
+    with pytest.raises(GroupError, match="n= names the labels and their numbers"):
+        cscgan.generate({"type_0": 3}, labels="type_1")
+    with pytest.raises(DataError, match="n=0 must be at least 1"):
+        cscgan.generate({"type_0": 0})
+    with pytest.raises(DataError, match="output='counts' is unknown"):
+        scgan.generate(3, output="counts")
+    with pytest.raises(DataError, match="n_steps=0 must be at least 1"):
+        fit(ac.ScGAN, counts.copy(), n_steps=0)
+    with pytest.raises(DataError, match="n_hidden and critic_hidden need one width or more"):
+        fit(ac.ScGAN, counts.copy(), n_hidden=())
+    with pytest.raises(DataError, match="library_size=-1 must be above 0"):
+        fit(ac.ScGAN, counts.copy(), library_size=-1)
+    with pytest.raises(DataError, match="conditioning='concat' is unknown"):
+        fit(ac.CscGAN, counts.copy(), conditioning="concat")
+    with pytest.raises(GroupError, match="classes='labels' needs labels_key="):
+        fit(ac.CscGAN, counts.copy(), labels_key=None)
