@@ -111,6 +111,22 @@ def test_totals_are_those_of_the_class(counts, fit):
     assert np.median(totals["type_1"]) > 5 * np.median(totals["type_0"])
 
 
+def test_drawn_counts_have_the_rates_and_the_zeros_of_the_data(counts, fit):
+    model = fit(ac.CscGAN, counts.copy(), n_steps=60, train={"plan_kwargs": {"lr": 2e-3, "n_critic": 2}})
+    drawn = model.generate({"type_0": 1_500, "type_1": 1_500}, seed=0, output="counts")
+    assert drawn.uns["altercell"]["space"] == "counts"
+    np.testing.assert_array_equal(dense(drawn), np.rint(dense(drawn)))
+    for name in ("type_0", "type_1"):
+        made, real = (dense(cells[(cells.obs["cell_type"] == name).to_numpy()]) for cells in (drawn, counts))
+        shares = [cells.sum(axis=0) / cells.sum() for cells in (made, real)]
+        made_otherwise = dense(model.generate(1_500, labels=name, seed=0))
+        before = made_otherwise.sum(axis=0) / made_otherwise.sum()
+        assert np.abs(shares[0] - shares[1]).sum() < min(0.2, 0.5 * np.abs(before - shares[1]).sum())
+    np.testing.assert_array_equal(
+        dense(drawn), dense(model.generate({"type_0": 1_500, "type_1": 1_500}, seed=0, output="counts", batch_size=77))
+    )
+
+
 @pytest.mark.parametrize("conditioning", ["heads", "classifier"])
 def test_every_conditioning_trains(counts, fit, conditioning):
     model = fit(ac.CscGAN, counts.copy(), conditioning=conditioning)
@@ -140,8 +156,8 @@ def test_what_makes_no_sense_is_refused(counts, fit, scgan, cscgan):
         cscgan.generate({"type_0": 3}, labels="type_1")
     with pytest.raises(DataError, match="n=0 must be at least 1"):
         cscgan.generate({"type_0": 0})
-    with pytest.raises(DataError, match="output='counts' is unknown"):
-        scgan.generate(3, output="counts")
+    with pytest.raises(DataError, match="output='other' is unknown"):
+        scgan.generate(3, output="other")
     with pytest.raises(DataError, match="n_steps=0 must be at least 1"):
         fit(ac.ScGAN, counts.copy(), n_steps=0)
     with pytest.raises(DataError, match="n_hidden and critic_hidden need one width or more"):

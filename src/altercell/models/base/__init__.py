@@ -5,6 +5,7 @@ from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, We
 from altercell.models.base._cells import Cells, as_dense
 from altercell.models.base._closed_form import ClosedFormModel, ProfileWeights
 from altercell.models.base._conditional import ConditionalDecoding
+from altercell.models.base._count_head import ClassCounts, CountHead
 from altercell.models.base._draws import CountDraws
 from altercell.models.base._generative import GenerativeModel
 from altercell.models.base._keyed_draws import KeyedDraws, hashed, uniform_by_name
@@ -33,9 +34,11 @@ __all__ = [
     "Along",
     "AltercellModel",
     "Cells",
+    "ClassCounts",
     "ClosedFormModel",
     "ConditionalDecoding",
     "CountDraws",
+    "CountHead",
     "GeneLikelihood",
     "GenerativeModel",
     "KeyedDraws",

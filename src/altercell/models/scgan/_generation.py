@@ -14,7 +14,7 @@ from anndata import AnnData
 from altercell import __version__
 from altercell._space import COUNTS, log_space
 from altercell.errors import DataError, GroupError, check_choice, listing
-from altercell.models.base import GenerativeModel, answer
+from altercell.models.base import ClassCounts, CountDraws, CountHead, GenerativeModel, answer
 from altercell.models.base._cells import check_batch_size
 from altercell.models.base._request import label_list
 
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-Values = Literal["model", "log", "rounded"]
+Values = Literal["model", "log", "rounded", "counts"]
 Classes = Literal["labels", "conditions", "both"]
 LOG_TOTAL = 10_000
-DOUBT = "a generator's values vary less than counts, and few of them are zero: compare with real cells"
+#: What is made to fit the count head: of each class, and of all together at least.
+HEAD_CELLS, LEAST_HEAD_CELLS = 100, 1_000
+DOUBTS = {
+    "model": "a generator's values vary less than counts, and few of them are zero: compare with real cells",
+    "counts": "the noise of the counts is drawn gene by gene, around what the generator made: compare with real cells",
+}
 
 
 class Generation(GenerativeModel, Base):
@@ -47,8 +52,8 @@ class Generation(GenerativeModel, Base):
     ) -> AnnData:
         self._check_trained()
         check_choice("output", output, get_args(Values))
-        if output == "rounded" and not self.module.scales:
-            raise DataError("output='rounded' makes counts, and this model was set up on log data")
+        if output in ("rounded", "counts") and not self.module.scales:
+            raise DataError(f"output='{output}' makes counts, and this model was set up on log data")
         with self._inference(seed) as used:
             rng = np.random.default_rng(used)
             groups = self._asked_groups(n, labels, condition, rng)
@@ -62,14 +67,20 @@ class Generation(GenerativeModel, Base):
                 "seed": used,
                 "batch_key": self.schema.batch_key,
                 "labels_key": self.schema.labels_key,
-                "trust": [DOUBT],
+                "trust": [DOUBTS.get(output, DOUBTS["model"])],
             }
             var = pd.DataFrame(index=pd.Index(self.schema.genes)) if self.adata is None else self.cells().var()
-            blocks = self._made(self._class_of(groups), output, check_batch_size(batch_size), rng)
+            draws = CountDraws(used) if output == "counts" else None
+            blocks = self._made(self._class_of(groups), output, check_batch_size(batch_size), rng, draws)
             return answer(blocks, obs, var, provenance, path)
 
     def _made(
-        self, classes: np.ndarray, output: Values, batch_size: int, rng: np.random.Generator
+        self,
+        classes: np.ndarray,
+        output: Values,
+        batch_size: int,
+        rng: np.random.Generator,
+        draws: CountDraws | None = None,
     ) -> Iterator[np.ndarray]:
         device = self.module.device
         for start in range(0, len(classes), batch_size):
@@ -78,16 +89,37 @@ class Generation(GenerativeModel, Base):
             drawn = rng.standard_normal((len(mine), self.module.n_latent + 1), dtype=np.float32)
             noise = torch.from_numpy(np.ascontiguousarray(drawn[:, :-1])).to(device)
             made = self.module.make(noise, torch.from_numpy(mine).to(device)).cpu().numpy()
-            yield self._as(output, made, mine, drawn[:, -1])
+            yield self._as(output, made, mine, drawn[:, -1], draws)
 
-    def _as(self, output: Values, made: np.ndarray, classes: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    def _as(
+        self, output: Values, made: np.ndarray, classes: np.ndarray, drawn: np.ndarray, draws: CountDraws | None
+    ) -> np.ndarray:
         """Return cells as they are asked for; `drawn` are standard normal numbers, which choose the totals."""
         if output == "model" or not self.module.scales:
             return made
         share = made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)
         if output == "log":
             return np.log1p(LOG_TOTAL * share)
-        return np.rint(self._totals(classes, drawn)[:, None] * share).astype(np.float32)
+        totals = self._totals(classes, drawn)
+        if draws is None:
+            return np.rint(totals[:, None] * share).astype(np.float32)
+        head = CountHead(self.module.head_factors.cpu().numpy(), self.module.head_dispersion.cpu().numpy())
+        # As little dispersion as makes no difference stands for none.
+        size = torch.from_numpy(1 / np.maximum(head.dispersion, 1e-6))
+        return draws(torch.from_numpy(head.means(share, totals, classes)), size).numpy()
+
+    def _fit_count_head(self, measured: ClassCounts) -> None:
+        """Fit the head that draws counts to what the trained generator makes of every class."""
+        there = np.flatnonzero(measured.sizes > 0)
+        classes = np.repeat(there, max(HEAD_CELLS, -(-LEAST_HEAD_CELLS // len(there))))
+        with self._inference(0) as used:
+            rng = np.random.default_rng(used)
+            made = np.concatenate(list(self._made(classes, "model", HEAD_CELLS, rng))).astype(np.float64)
+        profiles = made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)
+        totals = self._totals(classes, rng.standard_normal(len(classes), dtype=np.float32)).astype(np.float64)
+        head = CountHead.fit(profiles, totals, classes, measured)
+        self.module.head_factors.copy_(torch.from_numpy(head.factors))
+        self.module.head_dispersion.copy_(torch.from_numpy(head.dispersion))
 
     def _totals(self, classes: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """Return totals from the distribution of each class."""
@@ -100,7 +132,7 @@ class Generation(GenerativeModel, Base):
     def _output_space(self, output: Values) -> str:
         if not self.module.scales:
             return self.space
-        if output == "rounded":
+        if output in ("rounded", "counts"):
             return COUNTS
         return log_space(LOG_TOTAL) if output == "log" else f"counts scaled to {self._library_size():,.0f}"
 

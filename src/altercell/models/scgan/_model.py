@@ -15,7 +15,7 @@ from mudata import MuData
 
 from altercell._random import isolated_rng
 from altercell.errors import DataError, GroupError, check_choice
-from altercell.models.base import INFERENCE_BATCH, AltercellModel, TrainingMixin
+from altercell.models.base import INFERENCE_BATCH, AltercellModel, ClassCounts, TrainingMixin
 from altercell.models.scgan._generation import Classes, Generation, Values
 from altercell.models.scgan._module import N_QUANTILES, ScGANModule
 from altercell.models.scgan._networks import Conditioning
@@ -160,18 +160,23 @@ class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
         else:
             batches = cast("Iterable[dict[str, torch.Tensor]]", datamodule)
         sizes, totals, classes = torch.zeros(self.module.group_sizes.shape), [], []
+        measured = ClassCounts(self.module.n_classes, len(self.schema.genes))
         codes = self.module.class_of_group.cpu()
         for batch in batches:
             groups = batch["batch"].cpu().long().ravel(), batch["labels"].cpu().long().ravel()
             sizes.index_put_(groups, torch.ones(len(groups[0])), accumulate=True)
             classes.append(codes[groups])
             totals.append(batch["X"].sum(dim=1).cpu())
+            if self.module.scales:
+                measured.add(batch["X"].cpu().numpy(), classes[-1].numpy())
         self.module.group_sizes.copy_(sizes)
         every, place = torch.cat(totals), torch.cat(classes)
         shares = torch.linspace(0, 1, N_QUANTILES)
         for number in place.unique().tolist():
             values = np.quantile(every[place == number].double().numpy(), shares.numpy())
             self.module.totals[number] = torch.from_numpy(values)
+        if self.module.scales:
+            self._fit_count_head(measured)
 
 
 class ScGAN(WassersteinGAN):
@@ -260,7 +265,9 @@ class ScGAN(WassersteinGAN):
 
             * ``"model"``: what the network makes, counts that are scaled to one total;
             * ``"log"``: log1p of these per 10,000;
-            * ``"rounded"``: whole numbers, each cell scaled to a total that is drawn from those of the training cells.
+            * ``"rounded"``: whole numbers, each cell scaled to a total that is drawn from those of the training cells;
+            * ``"counts"``: counts that are drawn around these, with the rates of the class and the zeros of the
+              training cells (:class:`~altercell.models.base.CountHead`); not the papers'.
         seed
             Seed of the noise.
         batch_size

@@ -57,6 +57,8 @@ class ScGANModule(BaseModuleClass):
     ----------
     group_sizes, totals
         Number of training cells of each (condition, label), and quantiles of the cells' totals of each class.
+    head_factors, head_dispersion
+        Of the :class:`~altercell.models.base.CountHead`.
     critic_steps
         How often the critic has moved.
     """
@@ -99,7 +101,11 @@ class ScGANModule(BaseModuleClass):
         self.average = None if average_decay is None else copy.deepcopy(self.generator).requires_grad_(False)
         self.totals: torch.Tensor
         self.register_buffer("class_of_group", groups.long())
+        self.head_factors: torch.Tensor
+        self.head_dispersion: torch.Tensor
         self.register_buffer("totals", torch.zeros(n_classes, N_QUANTILES))
+        self.register_buffer("head_factors", torch.ones(n_classes, n_genes))
+        self.register_buffer("head_dispersion", torch.zeros(n_genes))
         self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels))
         self.register_buffer("critic_steps", torch.zeros((), dtype=torch.int64))
 
