@@ -16,6 +16,7 @@ NARROW = {"n_hidden": (32, 16), "n_latent": 8}
 GAN = {"n_hidden": (32, 64), "n_latent": 8}
 GAN_LEARNING = {"max_epochs": 40, "batch_size": 32, "plan_kwargs": {"lr": 2e-3, "final_lr": 2e-4, "n_critic": 2}}
 
+NO_EARLY = "a Wasserstein GAN refuses to stop by its validation loss, which is lowest before anything is learnt"
 NO_LOSS = "the critic's estimate of a distance rises while the critic learns, and falls as the generator does"
 NO_DELTA = "the baseline of no change predicts the control cells themselves"
 NO_POSTERIOR = "an autoencoder has one point a cell, and no posterior that a seed could sample"
@@ -56,13 +57,14 @@ SUBJECTS = [
         arguments=GAN,
         learning_arguments=GAN_LEARNING,
         data="counts",
+        known_failures={"C5-resumed-early-stopping": NO_EARLY},
     ),
     Subject(
         ac.CscGAN,
         arguments=GAN,
         learning_arguments=GAN_LEARNING,
         data="counts",
-        known_failures={"C3-loss-falls": NO_LOSS},
+        known_failures={"C3-loss-falls": NO_LOSS, "C5-resumed-early-stopping": NO_EARLY},
     ),
     Subject(NoChange, known_failures={"C3-beats-no-change": NO_DELTA, "C3-delta-above-floor": NO_DELTA}),
     Subject(StimulatedMean),
@@ -103,6 +105,7 @@ VARIANTS = [
         ac.WGAN,
         arguments={**GAN, "average_decay": 0.9},
         learning_arguments=GAN_LEARNING,
+        known_failures={"C5-resumed-early-stopping": NO_EARLY},
     ),
     Subject(
         ac.CscGAN,
@@ -110,7 +113,7 @@ VARIANTS = [
         arguments={**GAN, "classes": "both", "conditioning": "heads", "library_size": "median"},
         learning_arguments=GAN_LEARNING,
         data="counts",
-        known_failures={"C3-loss-falls": NO_LOSS},
+        known_failures={"C3-loss-falls": NO_LOSS, "C5-resumed-early-stopping": NO_EARLY},
     ),
     Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
     Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),

@@ -20,7 +20,7 @@ class WGANTrainingPlan(AdversarialPlan):
     generator's running statistics. The optimiser is AMSGrad, and the learning rate falls exponentially with the
     critic's moves t,
 
-    .. math:: \eta_t = \eta_0 (\eta_1 / \eta_0)^{\min(1, t / T)}.
+    .. math:: \eta_t = \eta_0 (\eta_1 / \eta_0)^{\min(1, (t - t_0) / T)}.
 
     A module has ``player_parameters``, ``inference``, ``generative``, ``drawn_classes``, ``loss`` (the critic's),
     ``generator_loss``, ``update_average`` and a buffer ``critic_steps``; see
@@ -38,6 +38,8 @@ class WGANTrainingPlan(AdversarialPlan):
         Of AMSGrad.
     final_lr, decay_steps
         The learning rate after so many moves of the critic; None for `lr` throughout.
+    first_move
+        :math:`t_0`: moves of the critic before this training.
     **kwargs
         Of :class:`AdversarialPlan`.
 
@@ -57,6 +59,7 @@ class WGANTrainingPlan(AdversarialPlan):
         betas: tuple[float, float] = (0.5, 0.9),
         final_lr: float | None = None,
         decay_steps: int | None = None,
+        first_move: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, **kwargs)
@@ -66,7 +69,7 @@ class WGANTrainingPlan(AdversarialPlan):
             raise DataError("final_lr and decay_steps say together how the learning rate falls; give both or none")
         self.n_critic, self.betas = n_critic, betas
         self.final_lr, self.decay_steps = final_lr, decay_steps
-        self._moves = 0
+        self.first_move, self._moves = first_move, 0
 
     def get_optimizer_creator(self) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
         """Return the function that makes a player's optimiser."""
@@ -97,7 +100,7 @@ class WGANTrainingPlan(AdversarialPlan):
             made = module.generative(module.drawn_classes(real["classes"]))
             ours = module.generator_loss(made["fake"], made["classes"])
             self.record_of("generator", "train", ours)
-            self.move("generator", ours, batch_idx)
+            self.move("generator", ours, self._moves // self.n_critic)  # the guard looks at some of its own moves
             module.update_average()
         estimate = theirs.extra_metrics["wasserstein"].detach()
         self.record("train", scalar_losses(estimate, theirs.n_obs_minibatch))
@@ -127,7 +130,7 @@ class WGANTrainingPlan(AdversarialPlan):
         """Set the rate of this move; it depends on the count of moves alone, so that a resumed run has the same."""
         if self.final_lr is None or self.decay_steps is None:
             return
-        share = min(1.0, self._moves / self.decay_steps)
+        share = min(1.0, (self._moves - self.first_move) / self.decay_steps)
         rate = self.lr * (self.final_lr / self.lr) ** share
         for optimizer in self.optimizers():
             for group in optimizer.param_groups:

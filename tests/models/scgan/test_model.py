@@ -1,7 +1,9 @@
 """Tests of ScGAN, CscGAN and WGAN: what they are set up on, and the cells that they make."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
 import altercell as ac
@@ -141,6 +143,79 @@ def test_steps_are_moves_of_the_generator(counts, fit):
     assert int(again.module.critic_steps) == 8
 
 
+@pytest.mark.parametrize(("n_cells", "n_moves"), [(101, 10), (100, 10), (53, 4)])
+def test_a_last_batch_of_one_cell_is_counted_right(counts, fit, n_cells, n_moves):
+    model = fit(ac.ScGAN, counts[:n_cells].copy(), n_steps=n_moves)  # 101 cells are batches of 50 and 51
+    assert 5 * n_moves <= int(model.module.critic_steps) <= 5 * n_moves + 2
+    held = np.arange(60)
+    other = fit(ac.ScGAN, counts.copy(), n_steps=4, train={"validation_indices": held})
+    assert 20 <= int(other.module.critic_steps) <= 22  # three batches of the 140 others
+
+
+def test_a_second_training_starts_with_the_whole_learning_rate(counts, fit):
+    model = fit(ac.ScGAN, counts.copy(), n_steps=4)
+    rates = []
+
+    class Rate(Callback):
+        def on_train_batch_end(self, trainer, *args):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    options = {"batch_size": 50, "enable_progress_bar": False}
+    model.train(n_steps=4, callbacks=[Rate()], **options)
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[-1] == pytest.approx(1e-4 * 0.1 ** (19 / 20), rel=1e-6)
+
+
+def test_validation_cells_are_no_training_cells(counts, fit):
+    held = np.flatnonzero(counts.obs["cell_type"] == "type_2")
+    model = fit(ac.CscGAN, counts.copy(), train={"validation_indices": held})
+    assert int(model.module.group_sizes.sum()) == 180
+    assert set(model.generate(500, seed=0).obs["cell_type"]) == {"type_0", "type_1"}
+    with pytest.raises(GroupError, match="no training cell is of .* labels 'type_2'"):
+        model.generate(3, labels="type_2")
+
+
+def test_early_stopping_by_the_critics_estimate_is_refused(counts, fit):
+    with pytest.raises(DataError, match="lowest before the critic has learnt anything"):
+        fit(ac.ScGAN, counts.copy(), train={"early_stopping": True, "train_size": 0.8})
+
+
+def test_after_a_choice_of_genes_the_logarithm_is_of_counts_over_all_genes(counts, fit):
+    data = ac.data.normalize(counts.copy())
+    part = data[:, :10].copy()
+    part.X = part.layers["counts"].copy()
+    part.uns["altercell"] = {"space": "counts", "n_genes_total": 30}
+    with pytest.raises(DataError, match="output='log' needs each cell's total over all genes"):
+        fit(ac.ScGAN, part.copy(), n_steps=1).generate(3, output="log")
+    ac.ScGAN.setup_anndata(part, size_factor_key="size_factor")
+    model = ac.ScGAN(part, n_hidden=(8, 16), n_latent=4)
+    model.train(n_steps=1, batch_size=50, enable_progress_bar=False)
+    shares = np.expm1(dense(model.generate(5, seed=0, output="log"))).sum(axis=1) / 10_000
+    want = dense(part).sum() / part.obs["size_factor"].sum()
+    assert want < 0.9
+    np.testing.assert_allclose(shares, want, rtol=1e-4)
+
+
+def test_an_average_makes_cells_as_good_as_the_generators(counts, fit):
+    def error(model):
+        made = dense(model.generate(500, seed=0))
+        real = dense(counts) / dense(counts).sum(axis=1, keepdims=True)
+        return np.abs(made.mean(axis=0) / 20_000 - real.mean(axis=0)).sum()
+
+    train = {"plan_kwargs": {"lr": 2e-3, "n_critic": 2}}
+    plain, average, new = (
+        error(fit(ac.ScGAN, counts.copy(), n_steps=n, train=train, average_decay=decay))
+        for n, decay in ((150, None), (150, 0.999), (1, None))
+    )
+    assert average < 0.6 * new
+    assert plain < 0.6 * new
+
+
+def test_numbers_by_label_may_be_a_count_of_values(cscgan):
+    numbers = pd.Series({"type_1": 2, "type_0": 1, "type_2": 0})
+    assert cscgan.generate(numbers, seed=0).obs["cell_type"].tolist() == ["type_1", "type_1", "type_0"]
+
+
 def test_validation_cells_have_a_distance(counts, fit):
     model = fit(ac.ScGAN, counts.copy(), train={"train_size": 0.8, "max_epochs": 3})
     assert model.history_["validation_loss"].notna().all().all()
@@ -154,16 +229,26 @@ def test_what_makes_no_sense_is_refused(counts, fit, scgan, cscgan):
         cscgan.generate(3, condition="control")
     with pytest.raises(GroupError, match="n= names the labels and their numbers"):
         cscgan.generate({"type_0": 3}, labels="type_1")
-    with pytest.raises(DataError, match="n=0 must be at least 1"):
+    with pytest.raises(DataError, match="n= asks for no cell of any label"):
         cscgan.generate({"type_0": 0})
+    for wrong in (0, 2.5, "type_0", True):
+        with pytest.raises(DataError, match=f"n={wrong!r} must be a whole number of at least 1"):
+            cscgan.generate(wrong)
+    with pytest.raises(DataError, match="'type_0': -1} must be a whole number of at least 0"):
+        cscgan.generate({"type_0": -1})
     with pytest.raises(DataError, match="output='other' is unknown"):
         scgan.generate(3, output="other")
     with pytest.raises(DataError, match="n_steps=0 must be at least 1"):
         fit(ac.ScGAN, counts.copy(), n_steps=0)
-    with pytest.raises(DataError, match="n_hidden and critic_hidden need one width or more"):
-        fit(ac.ScGAN, counts.copy(), n_hidden=())
-    with pytest.raises(DataError, match="library_size=-1 must be above 0"):
-        fit(ac.ScGAN, counts.copy(), library_size=-1)
+    for widths in ((), (0,), (-3, 4), 64, "64"):
+        with pytest.raises(DataError, match="n_hidden=.* must be widths of one layer or more"):
+            fit(ac.ScGAN, counts.copy(), n_hidden=widths)
+    for total in (-1, 0, "mean", True):
+        with pytest.raises(DataError, match=f"library_size={total!r} must be above 0, 'median', or None"):
+            fit(ac.ScGAN, counts.copy(), library_size=total)
+    for argument, value in (("n_latent", 0), ("penalty_weight", -1), ("average_decay", 1.0)):
+        with pytest.raises(DataError, match=f"{argument}={value} must be at least"):
+            fit(ac.ScGAN, counts.copy(), **{argument: value})
     with pytest.raises(DataError, match="conditioning='concat' is unknown"):
         fit(ac.CscGAN, counts.copy(), conditioning="concat")
     with pytest.raises(GroupError, match="classes='labels' needs labels_key="):

@@ -103,17 +103,22 @@ def test_fakes_have_the_classes_of_real_cells_in_their_proportions():
 
 
 def test_the_average_follows_the_generator():
-    module = make(average_decay=0.9)
-    start = {name: value.clone() for name, value in module.average.named_parameters()}
-    with torch.no_grad():
-        for value in module.generator.parameters():
-            value.add_(1)
-        module.generator.norms[0].running_mean.fill_(3)
-    module.update_average()
-    for name, value in module.average.named_parameters():
-        np.testing.assert_allclose(array(value), array(start[name]) + 0.1, rtol=1e-10)
-        assert not value.requires_grad
-    assert (module.average.norms[0].running_mean == 3).all()
+    """By a decay of 1/10, 2/11, 3/12, ..., and at last the one that was asked for; running statistics as well."""
+    module = make(average_decay=0.3)
+    wanted = {name: array(value) for name, value in module.average.state_dict().items()}
+    for move in range(6):
+        with torch.no_grad():
+            for value in module.generator.parameters():
+                value.add_(1)
+            module.generator.norms[0].running_mean.fill_(move)
+        module.update_average()
+        decay = min(0.3, (1 + move) / (10 + move))
+        for name, value in module.generator.state_dict().items():
+            wanted[name] = decay * wanted[name] + (1 - decay) * array(value)
+    for name, value in module.average.state_dict().items():
+        np.testing.assert_allclose(array(value), wanted[name], rtol=1e-9, atol=1e-12)
+    assert not any(value.requires_grad for value in module.average.parameters())
+    assert int(module.average_steps) == 6
     noise, classes = torch.randn(3, 4, dtype=torch.float64), torch.tensor([0, 1, 2])
     module.eval()
     np.testing.assert_array_equal(array(module.make(noise, classes)), array(module.average(noise, classes)))

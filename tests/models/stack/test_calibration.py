@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from altercell.errors import GroupError
+from altercell.errors import DataError, GroupError
 from altercell.models.stack._error import shares_inside
 
 ASK = {"source": "control", "target": "stimulated"}
@@ -33,6 +33,13 @@ def test_a_type_is_measured_against_what_is_said_of_it_without_its_own_response(
     got = table[(table["label"] == "type_2") & (table["level"] == 0.9)]["share"].item()
     assert got == pytest.approx(want, abs=0.03)
     assert 0.7 <= table[table["level"] == 0.9]["share"].mean() <= 1
+
+
+def test_one_level_may_be_a_number_and_must_be_a_share(stack):
+    assert stack.get_calibration(**ASK, levels=0.9)["level"].unique().tolist() == [0.9]
+    for wrong in ([90], [], 1.0, [0.5, 0.0]):
+        with pytest.raises(DataError, match="must be shares between 0 and 1"):
+            stack.get_calibration(**ASK, levels=wrong)
 
 
 def test_what_cannot_be_tested_is_refused(fit, simulated):

@@ -174,6 +174,25 @@ def _counting(loss, steps):
     return counted
 
 
+def test_a_category_without_cells_changes_nothing(train):
+    want = networked(train.copy())._fitted("left_out_means")
+    data = train.copy()
+    data.obs["cell_type"] = data.obs["cell_type"].cat.add_categories("nobody")
+    data.obs["condition"] = data.obs["condition"].cat.add_categories("nothing")
+    got = networked(data)._fitted("left_out_means")[: len(want), :4]
+    np.testing.assert_array_equal(got, want)
+
+
+def test_a_condition_of_one_type_alone_leaves_the_others(train):
+    data = train[(train.obs["condition"] != "other") | (train.obs["cell_type"] == "type_0")].copy()
+    model = networked(data)
+    found = model._fitted("left_out_means")
+    codes = {name: model.schema.condition_code(name, "target") for name in ("stimulated", "other")}
+    assert not np.isnan(found[codes["stimulated"], :3]).any()  # the last type has control cells only
+    assert np.isnan(found[codes["other"], 0]).all()
+    assert model.get_mean("control", "stimulated", "type_3")["mean"].notna().all()
+
+
 def test_what_cannot_be_trained_is_refused(train):
     data = train.copy()
     ac.ResponseStack.setup_anndata(data, batch_key="condition", labels_key="cell_type")

@@ -30,6 +30,7 @@ LOG_TOTAL = 10_000
 HEAD_CELLS, LEAST_HEAD_CELLS = 100, 1_000
 DOUBTS = {
     "model": "a generator's values vary less than counts, and few of them are zero: compare with real cells",
+    "rounded": "values below a half were rounded to none, so that cells have fewer counts than measured ones",
     "counts": "the noise of the counts is drawn gene by gene, around what the generator made: compare with real cells",
 }
 
@@ -54,6 +55,11 @@ class Generation(GenerativeModel, Base):
         check_choice("output", output, get_args(Values))
         if output in ("rounded", "counts") and not self.module.scales:
             raise DataError(f"output='{output}' makes counts, and this model was set up on log data")
+        if output == "log" and self.module.scales and self._total_is_of_a_subset():
+            raise DataError(
+                "output='log' needs each cell's total over all genes, and these counts are of a choice of genes; set "
+                "the model up with size_factor_key='size_factor' (altercell.data writes it)"
+            )
         with self._inference(seed) as used:
             rng = np.random.default_rng(used)
             groups = self._asked_groups(n, labels, condition, rng)
@@ -99,7 +105,7 @@ class Generation(GenerativeModel, Base):
             return made
         share = made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)
         if output == "log":
-            return np.log1p(LOG_TOTAL * share)
+            return np.log1p(LOG_TOTAL * self.module.covered.cpu().numpy()[classes][:, None] * share)
         totals = self._totals(classes, drawn)
         if draws is None:
             return np.rint(totals[:, None] * share).astype(np.float32)
@@ -147,13 +153,15 @@ class Generation(GenerativeModel, Base):
         self, n: int | Mapping[object, int], labels: object, condition: object | None, rng: np.random.Generator
     ) -> np.ndarray:
         """Return the group of each cell that is to be made: drawn in the proportions of training, among those asked."""
-        if isinstance(n, Mapping):
-            if labels is not None or not n:
+        if isinstance(n, Mapping | pd.Series):
+            if labels is not None or len(n) == 0:
                 raise GroupError("n= names the labels and their numbers, so give no labels=, and at least one number")
-            parts = [self._asked_groups(number, [label], condition, rng) for label, number in n.items()]
+            wanted_of = {label: _number(number, f"n={{{label!r}: {number!r}}}", least=0) for label, number in n.items()}
+            if not sum(wanted_of.values()):
+                raise DataError("n= asks for no cell of any label")
+            parts = [self._asked_groups(k, [label], condition, rng) for label, k in wanted_of.items() if k]
             return np.concatenate(parts)
-        if n < 1:
-            raise DataError(f"n={n} must be at least 1")
+        n = _number(n, f"n={n!r}")
         sizes = self.module.group_sizes.cpu().numpy().astype(np.int64)
         keep, wanted = np.ones(sizes.shape, dtype=bool), label_list(labels)
         if wanted is not None:
@@ -185,3 +193,10 @@ class Generation(GenerativeModel, Base):
         if self.classes in ("conditions", "both") and schema.batch_key is not None:
             obs[schema.batch_key] = pd.Categorical.from_codes(conditions, categories=list(schema.conditions))
         return obs
+
+
+def _number(value: object, what: str, least: int = 1) -> int:
+    """Return a number of cells, after checking it."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise DataError(f"{what} must be a whole number of at least {least}")
+    return int(value)

@@ -2,181 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
-import torch
 from anndata import AnnData
-from lightning.pytorch import LightningDataModule
 from mudata import MuData
 
-from altercell._random import isolated_rng
-from altercell.errors import DataError, GroupError, check_choice
-from altercell.models.base import INFERENCE_BATCH, AltercellModel, ClassCounts, TrainingMixin
-from altercell.models.scgan._generation import Classes, Generation, Values
-from altercell.models.scgan._module import N_QUANTILES, ScGANModule
+from altercell.errors import check_choice
+from altercell.models.base import INFERENCE_BATCH
+from altercell.models.scgan._base import WassersteinGAN
+from altercell.models.scgan._generation import Classes, Values
 from altercell.models.scgan._networks import Conditioning
-from altercell.train import TrainingPlan, WGANTrainingPlan
 
 #: The total that the papers scale cells to.
 PAPER_TOTAL = 20_000.0
-
-
-class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
-    """What ScGAN, CscGAN and WGAN share: a generator against a critic, and `generate`.
-
-    Parameters
-    ----------
-    adata, registry, seed
-        As in all models.
-    """
-
-    _training_plan_cls: ClassVar[type[TrainingPlan]] = WGANTrainingPlan
-    #: AMSGrad with the papers' rate, which falls to a tenth; Adam's own epsilon, and no weight decay.
-    _plan_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-4, "final_lr": 1e-5, "eps": 1e-8, "weight_decay": 0.0}
-
-    def __init__(
-        self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0
-    ) -> None:
-        super().__init__(adata, registry, seed=seed)
-        self.classes: Classes | None = None
-
-    def _build(
-        self,
-        library_size: float | Literal["median"] | None,
-        classes: Classes | None,
-        n_hidden: Sequence[int],
-        critic_hidden: Sequence[int] | None,
-        **arguments: Any,
-    ) -> None:
-        """Make the network, after checking that the values are what it needs."""
-        if not n_hidden or (critic_hidden is not None and not critic_hidden):
-            raise DataError("n_hidden and critic_hidden need one width or more, such as [256, 512, 1024]")
-        self.classes = classes
-        total: float | None = None
-        if library_size is None:
-            self._require_log()
-        else:
-            self._require_counts()
-            total = self._median_total() if library_size == "median" else float(library_size)
-            if not total > 0:
-                raise DataError(f"library_size={library_size} must be above 0, 'median', or None for log data")
-        with isolated_rng(self.seed):
-            self.module = ScGANModule(
-                len(self.schema.genes),
-                len(self.schema.conditions),
-                len(self.schema.labels),
-                n_hidden=[int(width) for width in n_hidden],
-                critic_hidden=critic_hidden,
-                class_of_group=self._class_codes(classes),
-                library_size=total,
-                **arguments,
-            )
-        self._model_summary_string = repr(self)
-
-    def _median_total(self) -> float:
-        if self.adata is None:
-            return 1.0  # a model file brings the number along with the weights
-        totals = [batch["X"].sum(dim=1) for _, batch in self.cells().batches(INFERENCE_BATCH)]
-        return float(np.median(torch.cat(totals).numpy()))
-
-    def _class_codes(self, classes: Classes | None) -> torch.Tensor:
-        """Return the class of each (condition, label)."""
-        n_conditions, n_labels = len(self.schema.conditions), len(self.schema.labels)
-        if classes is None:
-            return torch.zeros(n_conditions, n_labels, dtype=torch.int64)
-        check_choice("classes", classes, get_args(Classes))
-        for what, key in (("labels", "labels_key"), ("conditions", "batch_key")):
-            if classes in (what, "both") and getattr(self.schema, key) is None:
-                raise GroupError(f"classes='{classes}' needs {key}= in setup_anndata, the column of the {what}")
-        conditions, labels = torch.arange(n_conditions)[:, None], torch.arange(n_labels)[None, :]
-        if classes == "labels":
-            return labels.expand(n_conditions, -1).clone()
-        return conditions.expand(-1, n_labels).clone() if classes == "conditions" else conditions * n_labels + labels
-
-    def train(
-        self,
-        max_epochs: int | None = None,
-        *,
-        n_steps: int = 5_000,
-        batch_size: int = 128,
-        train_size: float = 1.0,
-        early_stopping: bool = False,
-        plan_kwargs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Train the model.
-
-        Parameters
-        ----------
-        max_epochs
-            Passes over the training cells; None for as many as `n_steps` takes.
-        n_steps
-            Moves of the generator, or a few more up to the end of an epoch; the critic moves five times for each. The
-            learning rate falls over so many. The papers have a million.
-        batch_size
-            Cells a move.
-        train_size
-            Share of the registered cells to train on.
-        early_stopping
-            Whether to stop when the critic's estimate of the distance to validation cells no longer falls.
-        plan_kwargs
-            Arguments of :class:`altercell.train.WGANTrainingPlan`, such as ``n_critic``, ``lr`` and ``final_lr``.
-        **kwargs
-            `early_stopping_patience`, `early_stopping_monitor`, `seed`, `accelerator`, `devices`, `resume_dir`,
-            `datamodule`, and arguments of the trainer; see :class:`altercell.models.base.TrainingMixin`.
-
-        Raises
-        ------
-        DataError
-            `n_steps` is below 1.
-        """
-        if n_steps < 1:
-            raise DataError(f"n_steps={n_steps} must be at least 1")
-        plan = {**self._plan_defaults, **(plan_kwargs or {})}
-        if plan.get("final_lr") is not None:
-            plan.setdefault("decay_steps", n_steps * int(plan.get("n_critic", 5)))
-        if max_epochs is None:
-            n_cells = max(2, math.ceil(train_size * int(self.summary_stats["n_cells"])))
-            n_batches = max(1, math.ceil(n_cells / max(batch_size, 2)))
-            max_epochs = math.ceil(n_steps * int(plan.get("n_critic", 5)) / n_batches)
-        super().train(
-            max_epochs,
-            batch_size=batch_size,
-            train_size=train_size,
-            early_stopping=early_stopping,
-            plan_kwargs=plan,
-            **kwargs,
-        )
-
-    def _after_training(self, datamodule: LightningDataModule | None) -> None:
-        """Count the training cells of each group, and keep how their totals are distributed in each class."""
-        batches: Iterable[dict[str, torch.Tensor]]
-        if datamodule is None:
-            batches = (batch for _, batch in self._training_cells().batches(INFERENCE_BATCH))
-        else:
-            batches = cast("Iterable[dict[str, torch.Tensor]]", datamodule)
-        sizes, totals, classes = torch.zeros(self.module.group_sizes.shape), [], []
-        measured = ClassCounts(self.module.n_classes, len(self.schema.genes))
-        codes = self.module.class_of_group.cpu()
-        for batch in batches:
-            groups = batch["batch"].cpu().long().ravel(), batch["labels"].cpu().long().ravel()
-            sizes.index_put_(groups, torch.ones(len(groups[0])), accumulate=True)
-            classes.append(codes[groups])
-            totals.append(batch["X"].sum(dim=1).cpu())
-            if self.module.scales:
-                measured.add(batch["X"].cpu().numpy(), classes[-1].numpy())
-        self.module.group_sizes.copy_(sizes)
-        every, place = torch.cat(totals), torch.cat(classes)
-        shares = torch.linspace(0, 1, N_QUANTILES)
-        for number in place.unique().tolist():
-            values = np.quantile(every[place == number].double().numpy(), shares.numpy())
-            self.module.totals[number] = torch.from_numpy(values)
-        if self.module.scales:
-            self._fit_count_head(measured)
 
 
 class ScGAN(WassersteinGAN):
@@ -196,7 +36,7 @@ class ScGAN(WassersteinGAN):
         Widths of the critic's; None for those of the generator in the other order, as in the paper.
     library_size
         Total of the registered genes that every cell is scaled to, real or made: 20,000 in the paper; or ``"median"``,
-        that of the training cells. None for log data, and no such layer (:class:`WGAN`).
+        that of the registered cells. None for log data, and no such layer (:class:`WGAN`).
     penalty_weight
         Weight of the gradient penalty.
     average_decay
@@ -264,8 +104,10 @@ class ScGAN(WassersteinGAN):
             One of
 
             * ``"model"``: what the network makes, counts that are scaled to one total;
-            * ``"log"``: log1p of these per 10,000;
+            * ``"log"``: log1p of these per 10,000 counts over all genes, where ``size_factor_key`` says how many these
+              are; log data as they are;
             * ``"rounded"``: whole numbers, each cell scaled to a total that is drawn from those of the training cells;
+              what is below a half is lost;
             * ``"counts"``: counts that are drawn around these, with the rates of the class and the zeros of the
               training cells (:class:`~altercell.models.base.CountHead`); not the papers'.
         seed

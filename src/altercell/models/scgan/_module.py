@@ -10,6 +10,7 @@ from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import nn
 from torch.nn import functional as F
 
+from altercell.errors import DataError
 from altercell.losses import gradient_penalty, wasserstein_estimate
 from altercell.models.scgan._networks import Conditioning, Critic, Generator
 from altercell.train import scalar_losses
@@ -57,10 +58,12 @@ class ScGANModule(BaseModuleClass):
     ----------
     group_sizes, totals
         Number of training cells of each (condition, label), and quantiles of the cells' totals of each class.
+    covered
+        Share of each class's counts over all genes that the registered ones have.
     head_factors, head_dispersion
         Of the :class:`~altercell.models.base.CountHead`.
-    critic_steps
-        How often the critic has moved.
+    critic_steps, average_steps
+        How often the critic has moved, and the average.
     """
 
     def __init__(
@@ -106,7 +109,11 @@ class ScGANModule(BaseModuleClass):
         self.register_buffer("totals", torch.zeros(n_classes, N_QUANTILES))
         self.register_buffer("head_factors", torch.ones(n_classes, n_genes))
         self.register_buffer("head_dispersion", torch.zeros(n_genes))
-        self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels))
+        self.covered: torch.Tensor
+        self.average_steps: torch.Tensor
+        self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels, dtype=torch.int64))
+        self.register_buffer("covered", torch.ones(n_classes))
+        self.register_buffer("average_steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("critic_steps", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -143,6 +150,8 @@ class ScGANModule(BaseModuleClass):
         condition, label
             Their codes, shape ``(n_cells, 1)``.
         """
+        if self.training and len(x) < 2:
+            raise DataError("a training batch needs 2 cells or more for batch normalisation; give larger batches")
         if self.scales:
             x = self.generator.scaled(x)
         return {"real": x, "classes": self.class_of_group[condition.ravel().long(), label.ravel().long()]}
@@ -218,13 +227,17 @@ class ScGANModule(BaseModuleClass):
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Move the averaged generator a little towards the generator; its running statistics are those of now."""
+        """Move the averaged generator, running statistics included, a little towards the generator.
+
+        The decay starts low, so that the weights that nothing had moved yet are soon forgotten.
+        """
         if self.average is None or self.average_decay is None:
             return
-        for mean, weight in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(weight, 1 - self.average_decay)
-        for kept, running in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(running)
+        moves = int(self.average_steps)
+        decay = min(self.average_decay, (1 + moves) / (10 + moves))
+        for kept, now in zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True):
+            kept.lerp_(now, 1 - decay)
+        self.average_steps += 1
 
     def make(self, noise: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Return cells of given noise, by the averaged generator where there is one.

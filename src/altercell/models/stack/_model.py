@@ -170,12 +170,13 @@ class ResponseStack(NetworkTraining):
         return pd.DataFrame(columns, index=pd.Index(self.schema.genes, name="gene"))
 
     def get_calibration(
-        self, source: object, target: object, levels: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+        self, source: object, target: object, levels: float | Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
     ) -> pd.DataFrame:
         """Return how often the bands of the standard error hold the measured means, on types whose response is known.
 
         Each type is predicted as if its target cells had not been measured: from the others, its own weights and the
-        scale of its standard error learnt from the others as well.
+        scale of its standard error learnt from the others as well. With the member ``"scgen"`` this holds of the
+        response, but not quite of the weights: the networks without another type have seen this one.
 
         Parameters
         ----------
@@ -193,10 +194,15 @@ class ResponseStack(NetworkTraining):
         ------
         GroupError
             An unknown condition, a model that reads a type's own response, or fewer than two known types.
+        DataError
+            A level that is no share.
         """
         self._check_trained()
         start, (end,) = self._asked_codes(source, [target])
         types = np.flatnonzero(self._group_sizes()[[start, end]].min(axis=0) >= INNER_CELLS)
+        wanted = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        if wanted.ndim > 1 or not wanted.size or not ((wanted > 0) & (wanted < 1)).all():
+            raise DataError(f"levels={levels} must be shares between 0 and 1, such as [0.5, 0.9]")
         if self.own_type or len(types) < 2:
             raise GroupError(
                 "get_calibration() predicts types of known response from others: it needs own_type=False, and two "
@@ -205,7 +211,7 @@ class ResponseStack(NetworkTraining):
             )
         with self._inference():
             found = self._predictions(start, end, types)
-        measured, wanted = self._profiles(end, types), np.asarray(levels, dtype=np.float64)
+        measured = self._profiles(end, types)
         error = np.stack([one.mean for one in found]) - measured.means[types]
         variance = np.stack([one.standard_error for one in found]) ** 2 + measured.noise[types]
         shares = shares_inside(error, variance, wanted)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from scvi.utils import track
 
@@ -127,8 +128,9 @@ class Networks:
 
         for label in track(left, description="Networks, each without a type"):
             network = train(np.flatnonzero((conditions == self.control) | (labels != label)), f"without_{label}")
-            for target in np.flatnonzero(np.delete(sizes, label, axis=1).sum(axis=1) > 0):
-                if target != self.control:
+            for target in range(len(sizes)):
+                told_by = (sizes[[self.control, target]] > 0).all(axis=0) & (np.arange(len(sizes[0])) != label)
+                if target != self.control and told_by.any():
                     found[target, label] = self._left_out(network, int(target), int(label))
         self.whole.module.load_state_dict(train(np.arange(adata.n_obs), "whole").module.state_dict())
         return found
@@ -137,6 +139,9 @@ class Networks:
         part = adata[rows]
         part = part.to_memory() if part.isbacked else part.copy()
         schema = self.schema
+        for key, names in ((schema.batch_key, schema.conditions), (schema.labels_key, schema.labels)):
+            if key is not None:  # a copy of some cells has lost the groups that none of them is of
+                part.obs[key] = pd.Categorical(part.obs[key], categories=list(names))
         ScGen.setup_anndata(
             part,
             layer=schema.layer,

@@ -1,0 +1,218 @@
+"""What ScGAN, CscGAN and WGAN share: the network is made, trained, and told what the cells were."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, cast, get_args
+
+import numpy as np
+import torch
+from anndata import AnnData
+from lightning.pytorch import LightningDataModule
+from mudata import MuData
+
+from altercell._random import isolated_rng
+from altercell.errors import DataError, GroupError, check_choice
+from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, ClassCounts, TrainingMixin
+from altercell.models.base._training import _without
+from altercell.models.scgan._generation import Classes, Generation
+from altercell.models.scgan._module import N_QUANTILES, ScGANModule
+from altercell.train import EpochBatches, TrainingPlan, WGANTrainingPlan
+
+
+class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
+    """What ScGAN, CscGAN and WGAN share: a generator against a critic, and `generate`.
+
+    Parameters
+    ----------
+    adata, registry, seed
+        As in all models.
+    """
+
+    _training_plan_cls: ClassVar[type[TrainingPlan]] = WGANTrainingPlan
+    #: AMSGrad with the papers' rate, which falls to a tenth; Adam's own epsilon, and no weight decay.
+    _plan_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-4, "final_lr": 1e-5, "eps": 1e-8, "weight_decay": 0.0}
+
+    def __init__(
+        self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0
+    ) -> None:
+        super().__init__(adata, registry, seed=seed)
+        self.classes: Classes | None = None
+
+    def _build(
+        self,
+        library_size: float | Literal["median"] | None,
+        classes: Classes | None,
+        n_hidden: Sequence[int],
+        critic_hidden: Sequence[int] | None,
+        **arguments: Any,
+    ) -> None:
+        """Make the network, after checking that the values are what it needs."""
+        widths = _widths("n_hidden", n_hidden)
+        critic = None if critic_hidden is None else _widths("critic_hidden", critic_hidden)
+        for name, value, low, high in (
+            ("n_latent", arguments["n_latent"], 1, math.inf),
+            ("penalty_weight", arguments["penalty_weight"], 0, math.inf),
+            ("average_decay", arguments["average_decay"], 0, 1 - 1e-9),
+        ):
+            if value is not None and not low <= value <= high:
+                raise DataError(f"{name}={value} must be at least {low}" + (" and below 1" if high < 1 else ""))
+        self.classes = classes
+        total: float | None = None
+        self._median_unknown = library_size == "median" and self.adata is None
+        if library_size is None:
+            self._require_log()
+        else:
+            self._require_counts()
+            number = isinstance(library_size, int | float) and not isinstance(library_size, bool)
+            if library_size != "median" and not (number and float(library_size) > 0):
+                raise DataError(f"library_size={library_size!r} must be above 0, 'median', or None for log data")
+            total = self._median_total() if library_size == "median" else float(library_size)
+        with isolated_rng(self.seed):
+            self.module = ScGANModule(
+                len(self.schema.genes),
+                len(self.schema.conditions),
+                len(self.schema.labels),
+                n_hidden=widths,
+                critic_hidden=critic,
+                class_of_group=self._class_codes(classes),
+                library_size=total,
+                **arguments,
+            )
+        self._model_summary_string = repr(self)
+
+    def _median_total(self) -> float:
+        if self.adata is None:
+            return 1.0  # a model file brings the number along with the weights
+        totals = [batch["X"].sum(dim=1) for _, batch in self.cells().batches(INFERENCE_BATCH)]
+        return float(np.median(torch.cat(totals).numpy()))
+
+    def _class_codes(self, classes: Classes | None) -> torch.Tensor:
+        """Return the class of each (condition, label)."""
+        n_conditions, n_labels = len(self.schema.conditions), len(self.schema.labels)
+        if classes is None:
+            return torch.zeros(n_conditions, n_labels, dtype=torch.int64)
+        check_choice("classes", classes, get_args(Classes))
+        for what, key in (("labels", "labels_key"), ("conditions", "batch_key")):
+            if classes in (what, "both") and getattr(self.schema, key) is None:
+                raise GroupError(f"classes='{classes}' needs {key}= in setup_anndata, the column of the {what}")
+        conditions, labels = torch.arange(n_conditions)[:, None], torch.arange(n_labels)[None, :]
+        if classes == "labels":
+            return labels.expand(n_conditions, -1).clone()
+        return conditions.expand(-1, n_labels).clone() if classes == "conditions" else conditions * n_labels + labels
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        n_steps: int = 5_000,
+        batch_size: int = 128,
+        train_size: float = 1.0,
+        early_stopping: bool = False,
+        plan_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Train the model.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells; None for as many as `n_steps` takes.
+        n_steps
+            Moves of the generator, or a few more up to the end of an epoch; the critic moves five times for each. The
+            learning rate falls over so many, from the first move of this call, whatever `max_epochs` is. The papers
+            have a million.
+        batch_size
+            Cells a move.
+        train_size
+            Share of the registered cells to train on.
+        early_stopping
+            Whether to stop by what ``early_stopping_monitor`` names, a score that a callback notes. Not by the
+            validation loss: the critic's estimate is lowest before anything is learnt.
+        plan_kwargs
+            Arguments of :class:`altercell.train.WGANTrainingPlan`, such as ``n_critic``, ``lr`` and ``final_lr``.
+        **kwargs
+            `early_stopping_patience`, `early_stopping_monitor`, `seed`, `accelerator`, `devices`, `resume_dir`,
+            `datamodule`, and arguments of the trainer; see :class:`altercell.models.base.TrainingMixin`.
+
+        Raises
+        ------
+        DataError
+            `n_steps` is below 1, early stopping by the validation loss, or a `datamodule` without `max_epochs`.
+        """
+        if n_steps < 1:
+            raise DataError(f"n_steps={n_steps} must be at least 1")
+        if early_stopping and kwargs.get("early_stopping_monitor", "validation_loss") == "validation_loss":
+            raise DataError(
+                "early_stopping=True would stop by the critic's estimate of a distance, which is lowest before the "
+                "critic has learnt anything: name another value with early_stopping_monitor="
+            )
+        if kwargs.get("datamodule") is not None:
+            if max_epochs is None:
+                raise DataError("with a datamodule= give max_epochs=: how many batches it has is not known")
+            if self._median_unknown and self._library_size() == 1:
+                raise DataError(
+                    "library_size='median' needs an AnnData to take it from; with a data module give a number"
+                )
+        plan = {**self._plan_defaults, **(plan_kwargs or {})}
+        if plan.get("final_lr") is not None:
+            plan.setdefault("decay_steps", n_steps * int(plan.get("n_critic", 5)))
+            plan.setdefault("first_move", int(self.module.critic_steps))
+        if max_epochs is None:
+            n_cells = int(self.summary_stats["n_cells"])
+            given = kwargs.get("validation_indices")
+            n_train = math.ceil(train_size * n_cells) if given is None else len(_without(n_cells, given)[0])
+            n_batches = max(1, len(EpochBatches(np.arange(n_train), max(batch_size, 2))))
+            max_epochs = math.ceil(n_steps * int(plan.get("n_critic", 5)) / n_batches)
+        super().train(
+            max_epochs,
+            batch_size=batch_size,
+            train_size=train_size,
+            early_stopping=early_stopping,
+            plan_kwargs=plan,
+            **kwargs,
+        )
+
+    def _training_cells(self) -> Cells:
+        return self.cells(groups=True, size_factors=self.schema.size_factor_key is not None)
+
+    def _after_training(self, datamodule: LightningDataModule | None) -> None:
+        """Count the training cells of each group, and keep how their totals are distributed in each class."""
+        batches: Iterable[dict[str, torch.Tensor]]
+        if datamodule is None:
+            cells, rows = self._training_cells(), getattr(self, "train_indices_", None)
+            # Validation cells are no training cells; while training still runs, which these are is not known.
+            cells = cells if rows is None or self._in_training else cells.at(np.asarray(rows))
+            batches = (batch for _, batch in cells.batches(INFERENCE_BATCH))
+        else:
+            batches = cast("Iterable[dict[str, torch.Tensor]]", datamodule)
+        sizes, totals, classes, whole = torch.zeros_like(self.module.group_sizes).cpu(), [], [], []
+        measured = ClassCounts(self.module.n_classes, len(self.schema.genes))
+        codes = self.module.class_of_group.cpu()
+        for batch in batches:
+            groups = batch["batch"].cpu().long().ravel(), batch["labels"].cpu().long().ravel()
+            sizes.index_put_(groups, torch.ones(len(groups[0]), dtype=sizes.dtype), accumulate=True)
+            classes.append(codes[groups])
+            totals.append(batch["X"].sum(dim=1).cpu())
+            whole.append(batch["size_factor"].ravel().cpu() if "size_factor" in batch else totals[-1])
+            if self.module.scales:
+                measured.add(batch["X"].cpu().numpy(), classes[-1].numpy())
+        self.module.group_sizes.copy_(sizes)
+        every, place, over_all = torch.cat(totals), torch.cat(classes), torch.cat(whole)
+        shares = torch.linspace(0, 1, N_QUANTILES)
+        for number in place.unique().tolist():
+            values = np.quantile(every[place == number].double().numpy(), shares.numpy())
+            self.module.totals[number] = torch.from_numpy(values)
+            mine = place == number
+            self.module.covered[number] = (every[mine].double().sum() / over_all[mine].double().sum()).clamp(1e-6, 1)
+        if self.module.scales:
+            self._fit_count_head(measured)
+
+
+def _widths(name: str, widths: Sequence[int]) -> list[int]:
+    """Return widths of layers, after checking them."""
+    listed = list(widths) if isinstance(widths, Iterable) else [widths]
+    if isinstance(widths, str) or not isinstance(widths, Iterable) or not listed or min(map(int, listed)) < 1:
+        raise DataError(f"{name}={widths!r} must be widths of one layer or more, each at least 1: [256, 512, 1024]")
+    return [int(width) for width in listed]
