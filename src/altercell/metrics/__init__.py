@@ -6,6 +6,15 @@ from altercell.metrics._ceiling import ceiling, subsample_spread
 from altercell.metrics._distances import edistance, mmd, wasserstein_pcs
 from altercell.metrics._evaluate import evaluate, metric_names
 from altercell.metrics._forest import forest_auc
+from altercell.metrics._generation import (
+    class_recall,
+    copying,
+    marker_correlation,
+    mean_distance,
+    neighbour_mmd,
+    precision_coverage,
+    variable_gene_overlap,
+)
 from altercell.metrics._genes import de_genes, genes_differ, negative_share, per_gene_test, zero_share
 from altercell.metrics._images import stroke_thickness
 from altercell.metrics._integration import (
@@ -21,7 +30,9 @@ from altercell.metrics._variances import variance_log_ratio, variance_pearson_r2
 
 __all__ = [
     "ceiling",
+    "class_recall",
     "cluster_agreement",
+    "copying",
     "cross_batch_accuracy",
     "de_genes",
     "direction",
@@ -30,20 +41,25 @@ __all__ = [
     "forest_auc",
     "genes_differ",
     "integration",
+    "marker_correlation",
+    "mean_distance",
     "metric_names",
     "mmd",
     "mse",
     "negative_share",
+    "neighbour_mmd",
     "pearson_delta",
     "pearson_r2",
     "per_gene_test",
     "perturbation_rank",
+    "precision_coverage",
     "r2",
     "silhouette_batch",
     "silhouette_label",
     "stroke_thickness",
     "subsample_spread",
     "top_overlap",
+    "variable_gene_overlap",
     "variance_log_ratio",
     "variance_pearson_r2",
     "wasserstein_pcs",
