@@ -109,6 +109,12 @@ def test_marker_correlations():
     assert marker_correlation(still, zero, ["a", "b", "c"]) == pytest.approx(wanted, rel=1e-6)
     with pytest.raises(KeyNotFoundError, match="genes='z' are not in both"):
         marker_correlation(made, real, ["a", "z"])
+    with pytest.raises(KeyNotFoundError, match="genes='CD79A' are not in both"):
+        marker_correlation(made, real, "CD79A")
+    with pytest.raises(DataError, match="give both cells as AnnData"):
+        marker_correlation(made.X, real.X, ["a", "b"])
+    with pytest.raises(DataError, match="not as an AnnData: give its X"):
+        mean_distance(made, real)
     with pytest.raises(DataError, match="two genes or more"):
         marker_correlation(made, real, ["a", "a"])
 
@@ -127,6 +133,8 @@ def test_cells_are_of_the_class_whose_mean_is_nearest():
     assert found == {"a": 1.0, "b": 0.5}
     with pytest.raises(DataError, match="no real cell is of class 'z'"):
         class_recall(made, ["z"] * 20, real, names)
+    with pytest.raises(DataError, match="wanted cell by cell"):
+        class_recall(made, "cell_type", real, "cell_type")
     with pytest.raises(DataError, match="20 and 150 cells have 3 and 150 classes"):
         class_recall(made, ["a"] * 3, real, names)
 

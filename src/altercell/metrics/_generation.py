@@ -23,8 +23,8 @@ def neighbour_mmd(
 
     .. math:: k(a, b) = \sum_{s \in \{1/2, 1, 2\}} \exp\left(-\frac{|a - b|^2}{(s m)^2}\right)
 
-    with m the median, over real cells, of the mean distance to the 25 nearest other ones. 0 for equal distributions;
-    lower is better; at most 6.
+    with m the median, over real cells, of the mean distance to the 25 nearest other ones. 0 for equal distributions (at
+    times a little negative: pairs of a cell with itself are left out); lower is better; at most 6.
 
     Parameters
     ----------
@@ -162,9 +162,11 @@ def marker_correlation(x: AnnData, y: AnnData, genes: Sequence[str]) -> float:
     KeyNotFoundError
         A gene is not in both.
     DataError
-        There are fewer than two genes.
+        There are fewer than two genes, or cells are not given as AnnData.
     """
-    names = list(dict.fromkeys(genes))
+    if not isinstance(x, AnnData) or not isinstance(y, AnnData):
+        raise DataError("marker_correlation finds genes by name: give both cells as AnnData")
+    names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
     missing = [name for name in names if name not in x.var_names or name not in y.var_names]
     if missing:
         raise KeyNotFoundError(f"genes={listing(missing)} are not in both the generated and the real cells")
@@ -223,6 +225,8 @@ def class_recall(
     DataError
         A class without real cells, or numbers of classes that are not those of the cells.
     """
+    if isinstance(classes, str) or isinstance(y_classes, str):
+        raise DataError("classes are wanted cell by cell, such as adata.obs['cell_type'], not as the name of a column")
     asked, known = np.asarray(classes, dtype=object), np.asarray(y_classes, dtype=object)
     x, y = as_matrices(x, y)
     if len(asked) != x.shape[0] or len(known) != y.shape[0]:

@@ -16,6 +16,8 @@ type Matrix = np.ndarray | sp.csr_matrix | sp.csr_array
 
 def as_matrix(x: Any) -> Matrix:
     """Return cells (n_cells, n_genes) as a dense or CSR matrix of floats: themselves where they are one already."""
+    if isinstance(x, AnnData):
+        raise DataError("cells are wanted as a matrix (n_cells, n_genes), not as an AnnData: give its X")
     if sp.issparse(x):
         x = x.tocsr()
         if not x.has_canonical_format:

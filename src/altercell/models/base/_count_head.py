@@ -12,6 +12,7 @@ DISPERSIONS = np.array([0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4
 FEW_COUNTS, FEW_COUNTS_DISPERSION = 0.2, 0.2
 PSEUDO_CELLS = 2.0
 FACTORS = (0.1, 10.0)
+ROUNDS = 10
 
 
 class ClassCounts:
@@ -65,7 +66,7 @@ class CountHead:
 
     .. math::
 
-        \mu_{ig} = l_i f_{c g} p_{ig}, \qquad
+        \mu_{ig} = l_i \frac{f_{c g} p_{ig}}{\sum_h f_{c h} p_{ih}}, \qquad
         x_{ig} \sim \operatorname{Poisson}(\mu_{ig} \gamma_{ig}), \quad \gamma_{ig} \sim \Gamma(1 / \phi_g, \phi_g)
 
     Attributes
@@ -101,9 +102,10 @@ class CountHead:
         factors = np.ones_like(rates)
         for number in there:
             mine = classes == number
-            mean = totals[mine] @ profiles[mine] / totals[mine].sum()
-            factors[number] = np.clip(rates[number] / np.maximum(mean, 1e-12), *FACTORS)
-        mu = totals[:, None] * factors[classes] * profiles
+            for _ in range(ROUNDS):  # what the factors change, the scaling to a sum of 1 changes a little again
+                mean = totals[mine] @ _scaled(factors[number] * profiles[mine]) / totals[mine].sum()
+                factors[number] = np.clip(factors[number] * rates[number] / np.maximum(mean, 1e-12), *FACTORS)
+        mu = totals[:, None] * _scaled(factors[classes] * profiles)
         made = np.bincount(classes, minlength=len(rates))
         weights = (measured.sizes / measured.sizes.sum() / np.maximum(made, 1))[classes]
         wanted = measured.zeros.sum(axis=0) / measured.sizes.sum()
@@ -120,7 +122,12 @@ class CountHead:
         profiles, totals, classes
             Of the cells; see :meth:`fit`.
         """
-        return totals[:, None] * self.factors[classes] * profiles
+        return totals[:, None] * _scaled(self.factors[classes] * profiles)
+
+
+def _scaled(profiles: np.ndarray) -> np.ndarray:
+    """Return profiles scaled to a sum of 1."""
+    return profiles / np.maximum(profiles.sum(axis=1, keepdims=True), 1e-12)
 
 
 def zero_chance(mu: np.ndarray, dispersion: float) -> np.ndarray:

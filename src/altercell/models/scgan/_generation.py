@@ -17,6 +17,7 @@ from altercell.errors import DataError, GroupError, check_choice, listing
 from altercell.models.base import ClassCounts, CountDraws, CountHead, GenerativeModel, answer
 from altercell.models.base._cells import check_batch_size
 from altercell.models.base._request import label_list
+from altercell.models.base._schema import REGISTRY_ENTRY
 
 if TYPE_CHECKING:
     from altercell.models.base._model import AltercellModel as Base
@@ -26,11 +27,12 @@ else:
 Values = Literal["model", "log", "rounded", "counts"]
 Classes = Literal["labels", "conditions", "both"]
 LOG_TOTAL = 10_000
+FEW_CELLS = 20
 #: What is made to fit the count head: of each class, and of all together at least.
 HEAD_CELLS, LEAST_HEAD_CELLS = 100, 1_000
 DOUBTS = {
     "model": "a generator's values vary less than counts, and few of them are zero: compare with real cells",
-    "rounded": "values below a half were rounded to none, so that cells have fewer counts than measured ones",
+    "rounded": "values below a half were rounded to none, so that cells have fewer counts than measured ones, or none",
     "counts": "the noise of the counts is drawn gene by gene, around what the generator made: compare with real cells",
 }
 
@@ -71,14 +73,24 @@ class Generation(GenerativeModel, Base):
                 "space": self._output_space(output),
                 "library_size": float(self.module.generator.scaled.total) if self.module.scales else None,
                 "seed": used,
-                "batch_key": self.schema.batch_key,
-                "labels_key": self.schema.labels_key,
-                "trust": [DOUBTS.get(output, DOUBTS["model"])],
+                "batch_key": self.schema.batch_key if self.classes in ("conditions", "both") else None,
+                "labels_key": self.schema.labels_key if self.classes in ("labels", "both") else None,
+                "n_genes_total": self.registry_.get(REGISTRY_ENTRY, {}).get("n_genes_total"),
+                "trust": [DOUBTS.get(output, DOUBTS["model"]), *self._few_cells(groups)],
             }
+            key = self.schema.size_factor_key
+            if key is not None and output in ("rounded", "counts"):
+                classes = self._class_of(groups)
+                drawn = self._latent_draws(np.random.default_rng(used), len(classes))[:, -1]
+                obs[key] = self._totals(classes, drawn) / self.module.covered.cpu().numpy()[classes]
             var = pd.DataFrame(index=pd.Index(self.schema.genes)) if self.adata is None else self.cells().var()
             draws = CountDraws(used) if output == "counts" else None
             blocks = self._made(self._class_of(groups), output, check_batch_size(batch_size), rng, draws)
-            return answer(blocks, obs, var, provenance, path)
+            made = answer(blocks, obs, var, provenance, path)
+            if key is not None and key in made.obs and not made.isbacked:
+                # A cell's total is not below what was drawn of the registered genes.
+                made.obs[key] = np.maximum(made.obs[key], np.asarray(made.X.sum(axis=1)).ravel())
+            return made
 
     def _made(
         self,
@@ -92,10 +104,27 @@ class Generation(GenerativeModel, Base):
         for start in range(0, len(classes), batch_size):
             mine = classes[start : start + batch_size]
             # Drawn row by row, so that the batch size changes nothing.
-            drawn = rng.standard_normal((len(mine), self.module.n_latent + 1), dtype=np.float32)
+            drawn = self._latent_draws(rng, len(mine))
             noise = torch.from_numpy(np.ascontiguousarray(drawn[:, :-1])).to(device)
             made = self.module.make(noise, torch.from_numpy(mine).to(device)).cpu().numpy()
             yield self._as(output, made, mine, drawn[:, -1], draws)
+
+    def _latent_draws(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Return normal numbers for so many cells: the noise, and one that chooses the total."""
+        return rng.standard_normal((n, self.module.n_latent + 1), dtype=np.float32)
+
+    def _few_cells(self, groups: np.ndarray) -> list[str]:
+        """Return a doubt where a class has hardly been seen."""
+        if self.classes is None:
+            return []
+        sizes, classes = np.zeros(self.module.n_classes, dtype=np.int64), self._class_of(groups)
+        np.add.at(sizes, self.module.class_of_group.cpu().numpy(), self.module.group_sizes.cpu().numpy())
+        few = np.unique(classes)[sizes[np.unique(classes)] < FEW_CELLS]
+        if not len(few):
+            return []
+        return [
+            f"{len(few)} of the classes have fewer than {FEW_CELLS} training cells (the fewest: {sizes[few].min()})"
+        ]
 
     def _as(
         self, output: Values, made: np.ndarray, classes: np.ndarray, drawn: np.ndarray, draws: CountDraws | None
@@ -173,12 +202,14 @@ class Generation(GenerativeModel, Base):
             keep &= (np.arange(len(sizes)) == self.schema.condition_code(condition, "condition"))[:, None]
         weights = np.where(keep, sizes, 0).ravel()
         if weights.sum() == 0:
-            raise GroupError(f"no training cell is of condition '{condition}' and labels {listing(wanted or ['any'])}")
+            asked = [f"labels {listing(wanted)}"] if wanted is not None else []
+            asked += [f"condition '{condition}'"] if condition is not None else []
+            raise GroupError(f"no training cell is of {' and '.join(asked)}")
         return rng.choice(len(weights), n, p=weights / weights.sum())
 
     def _check_class(self, what: str, argument: str, value: object) -> None:
         if self.classes not in (what, "both"):
-            known = {None: "nothing", "labels": "labels", "conditions": "conditions"}[self.classes]
+            known = {None: "no classes", "labels": "labels", "conditions": "conditions"}[self.classes]
             raise GroupError(
                 f"{argument}={value!r}: this {type(self).__name__} tells {known} apart; CscGAN(classes='{what}') or "
                 "classes='both' makes cells of them"

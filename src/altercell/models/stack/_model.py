@@ -187,8 +187,10 @@ class ResponseStack(NetworkTraining):
 
         Returns
         -------
-        A row a type and level: ``label``, ``level`` and ``share``, the share of genes whose measured mean is inside.
-        The noise of the measured mean is part of the band. :func:`altercell.pl.calibration` draws it.
+        A row a type of 20 cells or more in both conditions, and level: ``label``, ``level`` and ``share``, the share of
+        genes whose measured mean is inside.
+        The noise of the measured mean is part of the band. The scale is set at 90 %, and most genes hardly respond, so
+        that narrow bands hold more than they should. :func:`altercell.pl.calibration` draws it.
 
         Raises
         ------
