@@ -15,6 +15,7 @@ PLUMBING = {"setup_anndata", "setup_mudata", "train", "cells", "to_device", "spa
 PLUMBING |= {"save", "load", "load_registry", "convert_legacy_save"}
 PLUMBING |= {"as_trained", "interrupted_"}  # for callbacks and for the benchmark; tests/models/base
 PLUMBING |= {"load_query_data"}  # makes another model, as load does; tests/models/trvae/test_surgery.py
+PLUMBING |= {"get_calibration"}  # refused with own_type=True; tests/models/stack/test_calibration.py
 PLUMBING |= {"cell_ways", "has_unshifted", "works_on_counts", "log_scale"}  # what `predict` offers; tests/models/base
 
 
