@@ -11,8 +11,7 @@ sensitivity  fewer training types, fewer cells, more and fewer genes: errors of 
 speed        seconds and the process's peak memory so far, beside ScGen's training, and on simulated cells (``--cells``)
 
 Log data are log1p of counts scaled to the median total of the control cells (``--target-sum`` for another), which are
-never held out. Pieces that are in the folder
-already are not run again.
+never held out. Pieces that are in the folder already are not run again.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -270,12 +269,21 @@ def error(args: argparse.Namespace) -> pd.DataFrame:
     args
         The command line's.
     """
-    cells, rows = data(args), []
+    return pd.DataFrame([{"label": label, **means(args, train, real, label)} for label, train, real in splits(args)])
+
+
+def splits(args: argparse.Namespace) -> Iterator[tuple[str, ad.AnnData, ad.AnnData]]:
+    """Yield each type with the training cells, their variable genes chosen, and the real cells.
+
+    Parameters
+    ----------
+    args
+        The command line's.
+    """
+    cells = data(args)
     for label in large_types(args, cells):
         train, real = held_out(args, cells, label)
-        train = ac.data.select_genes(train, args.n_genes)
-        rows.append({"label": label, **means(args, train, real, label)})
-    return pd.DataFrame(rows)
+        yield label, ac.data.select_genes(train, args.n_genes), real
 
 
 def sensitivity(args: argparse.Namespace) -> pd.DataFrame:
@@ -412,10 +420,8 @@ def protocol(args: argparse.Namespace) -> pd.DataFrame:
     args
         The command line's.
     """
-    cells, rows = data(args), []
-    for label in large_types(args, cells):
-        train, real = held_out(args, cells, label)
-        train = ac.data.select_genes(train, args.n_genes)
+    rows = []
+    for label, train, real in splits(args):
         model, real = fitted(ac.ResponseStack, train, args), real[:, train.var_names].copy()
         chosen = (train.obs[args.batch_key] == args.source) & (train.obs[args.labels_key] == label)
         control, everything = train[chosen].copy(), ad.concat([train, real])

@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from altercell.errors import DataError, KeyNotFoundError, listing
 from altercell.metrics._distances import mmd
-from altercell.metrics._matrix import Matrix, as_matrices, dense_blocks, gene_means
+from altercell.metrics._matrix import Matrix, as_matrices, gene_means
 from altercell.metrics._pcs import project_on_pcs
 
 #: Scales of the three Gaussians, relative to the median distance to the neighbours.
@@ -179,10 +179,8 @@ def marker_correlation(x: AnnData, y: AnnData, genes: Sequence[str]) -> float:
 
 def _correlations(values: Matrix) -> np.ndarray:
     cells = np.asarray(values if isinstance(values, np.ndarray) else values.toarray(), dtype=np.float64)
-    centred = cells - cells.mean(axis=0)
-    length = np.sqrt((centred**2).sum(axis=0))
-    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
-    return unit.T @ unit
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(np.corrcoef(cells, rowvar=False))
 
 
 def mean_distance(x: Matrix, y: Matrix) -> float:
@@ -225,6 +223,8 @@ def class_recall(
     DataError
         A class without real cells, or numbers of classes that are not those of the cells.
     """
+    from sklearn.neighbors import NearestCentroid
+
     if isinstance(classes, str) or isinstance(y_classes, str):
         raise DataError("classes are wanted cell by cell, such as adata.obs['cell_type'], not as the name of a column")
     asked, known = np.asarray(classes, dtype=object), np.asarray(y_classes, dtype=object)
@@ -236,17 +236,17 @@ def class_recall(
     if unknown:
         raise DataError(f"no real cell is of class {listing(unknown)}")
     generated, real = project_on_pcs(x, y, n_pcs=n_pcs, seed=seed)
-    centres = np.stack([real[known == name].mean(axis=0) for name in names])
-    squared = ((generated[:, None, :] - centres[None]) ** 2).sum(axis=2)  # (n_cells, n_classes)
-    nearest = np.array(names, dtype=object)[squared.argmin(axis=1)]
+    codes = {name: code for code, name in enumerate(names)}
+    model = NearestCentroid().fit(real, [codes[name] for name in known])
+    nearest = np.array(names, dtype=object)[model.predict(generated)]
     return {name: float((nearest[asked == name] == name).mean()) for name in dict.fromkeys(asked.tolist())}
 
 
 def variable_gene_overlap(x: Matrix, y: Matrix, n: int = 500) -> float:
     """Share of the `n` most variable genes of real cells that are among those of generated cells.
 
-    Variable by the variance over the mean of each gene, without the logarithm: ``expm1`` of log data. Higher is better;
-    `n` over the number of genes is what chance gives.
+    Variable genes are those of :func:`scanpy.pp.highly_variable_genes` with its default flavour. Higher is better; `n`
+    over the number of genes is what chance gives.
 
     Parameters
     ----------
@@ -254,22 +254,22 @@ def variable_gene_overlap(x: Matrix, y: Matrix, n: int = 500) -> float:
         Generated and real cells on the log scale, dense or sparse: (n_cells, n_genes).
     n
         How many genes, at most half of all.
+
+    Returns
+    -------
+    The share; nan where there are fewer than two genes.
     """
     x, y = as_matrices(x, y)
     n = min(n, x.shape[1] // 2)
     if n < 1:
         return float("nan")
-    first, second = (set(np.argsort(-_dispersions(cells), kind="stable")[:n].tolist()) for cells in (x, y))
-    return len(first & second) / n
+    first, second = (_variable_genes(cells, n) for cells in (x, y))
+    return float((first & second).sum() / n)
 
 
-def _dispersions(cells: Matrix) -> np.ndarray:
-    """Return variance over mean of every gene, of ``expm1`` of the values; 0 for a gene that is not there."""
-    total, squares = np.zeros(cells.shape[1]), np.zeros(cells.shape[1])
-    for _, block in dense_blocks(cells, 1_024):
-        values = np.expm1(block)
-        total += values.sum(axis=0)
-        squares += (values**2).sum(axis=0)
-    mean = total / cells.shape[0]
-    variance = np.maximum(squares / cells.shape[0] - mean**2, 0)
-    return np.divide(variance, mean, out=np.zeros_like(mean), where=mean > 0)
+def _variable_genes(cells: Matrix, n: int) -> np.ndarray:
+    """Return which genes are the n most variable ones, shape (n_genes,)."""
+    import scanpy as sc
+
+    found = sc.pp.highly_variable_genes(AnnData(cells), n_top_genes=n, inplace=False)
+    return found["highly_variable"].to_numpy()

@@ -18,12 +18,12 @@ class WGANTrainingPlan(AdversarialPlan):
 
     The count goes on over the ends of epochs, so that it is exact. Fakes that the critic is shown do not enter the
     generator's running statistics. The optimiser is AMSGrad, and the learning rate falls exponentially with the
-    critic's moves t,
+    critic's moves t in this training,
 
-    .. math:: \eta_t = \eta_0 (\eta_1 / \eta_0)^{\min(1, (t - t_0) / T)}.
+    .. math:: \eta_t = \eta_0 (\eta_1 / \eta_0)^{\min(1, t / T)}.
 
     A module has ``player_parameters``, ``inference``, ``generative``, ``drawn_classes``, ``loss`` (the critic's),
-    ``generator_loss``, ``update_average`` and a buffer ``critic_steps``; see
+    ``generator_loss``, ``update_average`` and buffers ``critic_steps`` and ``first_move``; see
     :class:`altercell.models.scgan.ScGANModule`. In the history are ``critic_loss``, ``wasserstein``, ``penalty``,
     ``gradient_norm`` and ``generator_loss``; the training and the validation loss are the critic's estimate of the
     distance.
@@ -38,8 +38,6 @@ class WGANTrainingPlan(AdversarialPlan):
         Of AMSGrad.
     final_lr, decay_steps
         The learning rate after so many moves of the critic; None for `lr` throughout.
-    first_move
-        :math:`t_0`: moves of the critic before this training.
     **kwargs
         Of :class:`AdversarialPlan`.
 
@@ -59,7 +57,6 @@ class WGANTrainingPlan(AdversarialPlan):
         betas: tuple[float, float] = (0.5, 0.9),
         final_lr: float | None = None,
         decay_steps: int | None = None,
-        first_move: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, **kwargs)
@@ -69,7 +66,7 @@ class WGANTrainingPlan(AdversarialPlan):
             raise DataError("final_lr and decay_steps say together how the learning rate falls; give both or none")
         self.n_critic, self.betas = n_critic, betas
         self.final_lr, self.decay_steps = final_lr, decay_steps
-        self.first_move, self._moves = first_move, 0
+        self._moves = 0
 
     def get_optimizer_creator(self) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
         """Return the function that makes a player's optimiser."""
@@ -79,8 +76,9 @@ class WGANTrainingPlan(AdversarialPlan):
 
     def on_train_start(self) -> None:
         """Take up the state of a killed run, where there is one, and the count of moves."""
+        self.module.first_move.copy_(self.module.critic_steps)  # a killed run brings its own
         super().on_train_start()
-        self._moves = int(self.module.critic_steps)
+        self._moves, self._first_move = int(self.module.critic_steps), int(self.module.first_move)
 
     def training_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:  # type: ignore[override]
         """Move the critic once, and the generator where it is its turn.
@@ -130,7 +128,7 @@ class WGANTrainingPlan(AdversarialPlan):
         """Set the rate of this move; it depends on the count of moves alone, so that a resumed run has the same."""
         if self.final_lr is None or self.decay_steps is None:
             return
-        share = min(1.0, (self._moves - self.first_move) / self.decay_steps)
+        share = min(1.0, (self._moves - self._first_move) / self.decay_steps)
         rate = self.lr * (self.final_lr / self.lr) ** share
         for optimizer in self.optimizers():
             for group in optimizer.param_groups:

@@ -133,16 +133,30 @@ def test_drawn_counts_have_the_rates_and_the_zeros_of_the_data(counts, fit):
         shares = [cells.sum(axis=0) / cells.sum() for cells in (made, real)]
         made_otherwise = dense(model.generate(1_500, labels=name, seed=0))
         before = made_otherwise.sum(axis=0) / made_otherwise.sum()
-        assert np.abs(shares[0] - shares[1]).sum() < min(0.2, 0.5 * np.abs(before - shares[1]).sum())
+        assert np.abs(shares[0] - shares[1]).sum() < min(0.25, 0.5 * np.abs(before - shares[1]).sum())
     np.testing.assert_array_equal(
         dense(drawn), dense(model.generate({"type_0": 1_500, "type_1": 1_500}, seed=0, output="counts", batch_size=77))
     )
 
 
-@pytest.mark.parametrize("conditioning", ["heads", "classifier"])
-def test_every_conditioning_trains(counts, fit, conditioning):
-    model = fit(ac.CscGAN, counts.copy(), conditioning=conditioning)
-    assert np.isfinite(dense(model.generate(20, seed=0))).all()
+@pytest.mark.parametrize(
+    ("conditioning", "n_steps"),
+    [("projection", 250), ("heads", 250), pytest.param("classifier", 1_000, marks=pytest.mark.heavy)],
+)
+def test_every_conditioning_learns_its_classes(counts, fit, conditioning, n_steps):
+    train = {"plan_kwargs": {"lr": 2e-3, "final_lr": None, "n_critic": 2}}
+    model = fit(ac.CscGAN, counts.copy(), n_steps, conditioning=conditioning, n_hidden=(32, 32), train=train)
+    names = ["type_0", "type_1"]
+    real, made = (
+        np.stack([part.sum(axis=0) / part.sum() for part in parts])
+        for parts in (
+            [dense(counts[(counts.obs["cell_type"] == name).to_numpy()]) for name in names],
+            [dense(model.generate(300, labels=name, seed=0)) for name in names],
+        )
+    )
+    apart = np.abs(made[:, None] - real[None]).sum(axis=2)  # (made, real)
+    assert apart[0, 0] < apart[0, 1]
+    assert apart[1, 1] < apart[1, 0]
     assert ("classifier_train" in model.history_) == (conditioning == "classifier")
 
 
@@ -160,6 +174,14 @@ def test_a_last_batch_of_one_cell_is_counted_right(counts, fit, n_cells, n_moves
     held = np.arange(60)
     other = fit(ac.ScGAN, counts.copy(), n_steps=4, train={"validation_indices": held})
     assert 20 <= int(other.module.critic_steps) <= 22  # three batches of the 140 others
+
+
+def test_an_interrupted_training_goes_on_in_the_same_model(counts, fit, tmp_path):
+    whole = fit(ac.ScGAN, counts.copy(), train={"max_epochs": 4, "resume_dir": tmp_path / "whole"})
+    model = fit(ac.ScGAN, counts.copy(), train={"max_epochs": 2, "resume_dir": tmp_path / "parts"})
+    options = {"n_steps": 2, "batch_size": 50, "accelerator": "cpu", "enable_progress_bar": False}
+    model.train(max_epochs=4, resume_dir=tmp_path / "parts", **options)
+    np.testing.assert_array_equal(*(dense(one.generate(5, seed=0)) for one in (whole, model)))
 
 
 def test_a_second_training_starts_with_the_whole_learning_rate(counts, fit):
@@ -211,8 +233,13 @@ def test_after_a_choice_of_genes_the_logarithm_is_of_counts_over_all_genes(count
     real = np.quantile(part.obs["size_factor"], [0.1, 0.5, 0.9])
     np.testing.assert_allclose(np.quantile(drawn.obs["size_factor"], [0.1, 0.5, 0.9]), real, rtol=0.15)
     assert dense(drawn).sum() / drawn.obs["size_factor"].sum() == pytest.approx(want, rel=0.1)
+    # Each cell's own: its counts are drawn around the share of it that these genes have.
+    sums = dense(drawn).sum(axis=1)
+    assert np.corrcoef(np.log(sums), np.log(drawn.obs["size_factor"]))[0, 1] > 0.7
+    rounded = model.generate(300, seed=0, output="rounded")
+    np.testing.assert_allclose(dense(rounded).sum(axis=1), want * rounded.obs["size_factor"], rtol=0.05, atol=5)
     renormalized = ac.data.normalize(drawn.copy())
-    assert np.expm1(dense(renormalized)).sum(axis=1).mean() == pytest.approx(1e4 * want, rel=0.25)
+    assert np.expm1(dense(renormalized)).sum(axis=1).mean() == pytest.approx(1e4 * want, rel=0.05)
 
 
 def test_an_average_makes_cells_as_good_as_the_generators(counts, fit):

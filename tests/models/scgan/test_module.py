@@ -103,22 +103,24 @@ def test_fakes_have_the_classes_of_real_cells_in_their_proportions():
 
 
 def test_the_average_follows_the_generator():
-    """By a decay of 1/10, 2/11, 3/12, ..., and at last the one that was asked for; running statistics as well."""
+    """First it is the generator; then by a decay of 2/11, 3/12, ..., at last the one asked for; statistics as well."""
     module = make(average_decay=0.3)
-    wanted = {name: array(value) for name, value in module.average.state_dict().items()}
+    wanted = {}
     for move in range(6):
         with torch.no_grad():
             for value in module.generator.parameters():
                 value.add_(1)
             module.generator.norms[0].running_mean.fill_(move)
         module.update_average()
-        decay = min(0.3, (1 + move) / (10 + move))
+        decay = min(0.3, (1 + move) / (10 + move)) if move else 0
         for name, value in module.generator.state_dict().items():
-            wanted[name] = decay * wanted[name] + (1 - decay) * array(value)
-    for name, value in module.average.state_dict().items():
+            wanted[name] = decay * wanted.get(name, 0) + (1 - decay) * array(value)
+    averaged = module.average.module.state_dict()
+    assert averaged.keys() == wanted.keys()
+    for name, value in averaged.items():
         np.testing.assert_allclose(array(value), wanted[name], rtol=1e-9, atol=1e-12)
     assert not any(value.requires_grad for value in module.average.parameters())
-    assert int(module.average_steps) == 6
+    assert int(module.average.n_averaged) == 6
     noise, classes = torch.randn(3, 4, dtype=torch.float64), torch.tensor([0, 1, 2])
     module.eval()
     np.testing.assert_array_equal(array(module.make(noise, classes)), array(module.average(noise, classes)))

@@ -15,10 +15,9 @@ from mudata import MuData
 from altercell._random import isolated_rng
 from altercell.errors import DataError, GroupError, check_choice
 from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, ClassCounts, TrainingMixin
-from altercell.models.base._training import _without
 from altercell.models.scgan._generation import Classes, Generation
 from altercell.models.scgan._module import N_QUANTILES, ScGANModule
-from altercell.train import EpochBatches, TrainingPlan, WGANTrainingPlan
+from altercell.train import TrainingPlan, WGANTrainingPlan
 
 
 class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
@@ -158,12 +157,9 @@ class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
         plan = {**self._plan_defaults, **(plan_kwargs or {})}
         if plan.get("final_lr") is not None:
             plan.setdefault("decay_steps", n_steps * int(plan.get("n_critic", 5)))
-            plan.setdefault("first_move", int(self.module.critic_steps))
         if max_epochs is None:
-            n_cells = int(self.summary_stats["n_cells"])
-            given = kwargs.get("validation_indices")
-            n_train = math.ceil(train_size * n_cells) if given is None else len(_without(n_cells, given)[0])
-            n_batches = max(1, len(EpochBatches(np.arange(n_train), max(batch_size, 2))))
+            data = self._data_module(train_size, max(batch_size, 2), self.seed, 0, kwargs.get("validation_indices"))
+            n_batches = max(1, len(data.train_dataloader()))
             max_epochs = math.ceil(n_steps * int(plan.get("n_critic", 5)) / n_batches)
         super().train(
             max_epochs,

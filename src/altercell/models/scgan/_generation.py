@@ -64,6 +64,7 @@ class Generation(GenerativeModel, Base):
             )
         with self._inference(seed) as used:
             rng = np.random.default_rng(used)
+            totals_rng = rng.spawn(1)[0]  # its own, so that the same seed makes the same cells for every output
             groups = self._asked_groups(n, labels, condition, rng)
             obs = self._obs_of(groups)
             provenance = {
@@ -78,40 +79,39 @@ class Generation(GenerativeModel, Base):
                 "n_genes_total": self.registry_.get(REGISTRY_ENTRY, {}).get("n_genes_total"),
                 "trust": [DOUBTS.get(output, DOUBTS["model"]), *self._few_cells(groups)],
             }
-            key = self.schema.size_factor_key
-            if key is not None and output in ("rounded", "counts"):
-                classes = self._class_of(groups)
-                drawn = self._latent_draws(np.random.default_rng(used), len(classes))[:, -1]
-                obs[key] = self._totals(classes, drawn) / self.module.covered.cpu().numpy()[classes]
+            classes, key, totals = self._class_of(groups), self.schema.size_factor_key, None
+            if output in ("rounded", "counts"):
+                totals = self._drawn_totals(classes, totals_rng)
+                if key is not None:
+                    obs[key] = totals / self.module.covered.cpu().numpy()[classes]
             var = pd.DataFrame(index=pd.Index(self.schema.genes)) if self.adata is None else self.cells().var()
             draws = CountDraws(used) if output == "counts" else None
-            blocks = self._made(self._class_of(groups), output, check_batch_size(batch_size), rng, draws)
-            made = answer(blocks, obs, var, provenance, path)
+            made = answer(
+                (
+                    self._as(output, block, classes[rows], None if totals is None else totals[rows], draws)
+                    for rows, block in self._made(classes, check_batch_size(batch_size), rng)
+                ),
+                obs,
+                var,
+                provenance,
+                path,
+            )
             if key is not None and key in made.obs and not made.isbacked:
                 # A cell's total is not below what was drawn of the registered genes.
                 made.obs[key] = np.maximum(made.obs[key], np.asarray(made.X.sum(axis=1)).ravel())
             return made
 
     def _made(
-        self,
-        classes: np.ndarray,
-        output: Values,
-        batch_size: int,
-        rng: np.random.Generator,
-        draws: CountDraws | None = None,
-    ) -> Iterator[np.ndarray]:
+        self, classes: np.ndarray, batch_size: int, rng: np.random.Generator
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield what the network makes of each class, by blocks, and which of the cells these are."""
         device = self.module.device
         for start in range(0, len(classes), batch_size):
-            mine = classes[start : start + batch_size]
+            rows = slice(start, min(start + batch_size, len(classes)))
             # Drawn row by row, so that the batch size changes nothing.
-            drawn = self._latent_draws(rng, len(mine))
-            noise = torch.from_numpy(np.ascontiguousarray(drawn[:, :-1])).to(device)
-            made = self.module.make(noise, torch.from_numpy(mine).to(device)).cpu().numpy()
-            yield self._as(output, made, mine, drawn[:, -1], draws)
-
-    def _latent_draws(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """Return normal numbers for so many cells: the noise, and one that chooses the total."""
-        return rng.standard_normal((n, self.module.n_latent + 1), dtype=np.float32)
+            drawn = rng.standard_normal((rows.stop - start, self.module.n_latent), dtype=np.float32)
+            noise, mine = torch.from_numpy(drawn).to(device), torch.from_numpy(classes[rows]).to(device)
+            yield rows, self.module.make(noise, mine).cpu().numpy()
 
     def _few_cells(self, groups: np.ndarray) -> list[str]:
         """Return a doubt where a class has hardly been seen."""
@@ -127,15 +127,19 @@ class Generation(GenerativeModel, Base):
         ]
 
     def _as(
-        self, output: Values, made: np.ndarray, classes: np.ndarray, drawn: np.ndarray, draws: CountDraws | None
+        self,
+        output: Values,
+        made: np.ndarray,
+        classes: np.ndarray,
+        totals: np.ndarray | None,
+        draws: CountDraws | None,
     ) -> np.ndarray:
-        """Return cells as they are asked for; `drawn` are standard normal numbers, which choose the totals."""
+        """Return cells as they are asked for; `totals` are those of whole numbers."""
         if output == "model" or not self.module.scales:
             return made
         share = made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)
-        if output == "log":
+        if totals is None:
             return np.log1p(LOG_TOTAL * self.module.covered.cpu().numpy()[classes][:, None] * share)
-        totals = self._totals(classes, drawn)
         if draws is None:
             return np.rint(totals[:, None] * share).astype(np.float32)
         head = CountHead(self.module.head_factors.cpu().numpy(), self.module.head_dispersion.cpu().numpy())
@@ -149,20 +153,20 @@ class Generation(GenerativeModel, Base):
         classes = np.repeat(there, max(HEAD_CELLS, -(-LEAST_HEAD_CELLS // len(there))))
         with self._inference(0) as used:
             rng = np.random.default_rng(used)
-            made = np.concatenate(list(self._made(classes, "model", HEAD_CELLS, rng))).astype(np.float64)
+            made = np.concatenate([block for _, block in self._made(classes, HEAD_CELLS, rng)]).astype(np.float64)
         profiles = made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)
-        totals = self._totals(classes, rng.standard_normal(len(classes), dtype=np.float32)).astype(np.float64)
-        head = CountHead.fit(profiles, totals, classes, measured)
+        head = CountHead.fit(profiles, self._drawn_totals(classes, rng), classes, measured)
         self.module.head_factors.copy_(torch.from_numpy(head.factors))
         self.module.head_dispersion.copy_(torch.from_numpy(head.dispersion))
 
-    def _totals(self, classes: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """Return totals from the distribution of each class."""
-        quantiles = self.module.totals.cpu().numpy()
-        place = torch.special.ndtr(torch.from_numpy(drawn)).numpy() * (quantiles.shape[1] - 1)
-        below = np.minimum(place.astype(np.int64), quantiles.shape[1] - 2)
-        low, high = quantiles[classes, below], quantiles[classes, below + 1]
-        return low + (place - below) * (high - low)
+    def _drawn_totals(self, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw totals from the distribution of each class, shape ``(n_cells,)``."""
+        quantiles, place = self.module.totals.cpu().numpy().astype(np.float64), rng.random(len(classes))
+        totals, shares = np.empty(len(classes)), np.linspace(0, 1, quantiles.shape[1])
+        for number in np.unique(classes):
+            mine = classes == number
+            totals[mine] = np.interp(place[mine], shares, quantiles[number])
+        return totals
 
     def _output_space(self, output: Values) -> str:
         if not self.module.scales:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from altercell.errors import DataError
 from altercell.losses import gradient_penalty, wasserstein_estimate
@@ -62,8 +63,8 @@ class ScGANModule(BaseModuleClass):
         Share of each class's counts over all genes that the registered ones have.
     head_factors, head_dispersion
         Of the :class:`~altercell.models.base.CountHead`.
-    critic_steps, average_steps
-        How often the critic has moved, and the average.
+    critic_steps, first_move
+        How often the critic has moved, and had moved before the last training.
     """
 
     def __init__(
@@ -87,11 +88,7 @@ class ScGANModule(BaseModuleClass):
         self.group_sizes: torch.Tensor
         self.critic_steps: torch.Tensor
         self.scales, self.n_latent = library_size is not None, n_latent
-        self.penalty_weight, self.classifier_weight, self.average_decay = (
-            penalty_weight,
-            classifier_weight,
-            average_decay,
-        )
+        self.penalty_weight, self.classifier_weight = penalty_weight, classifier_weight
         groups = torch.zeros(n_conditions, n_labels) if class_of_group is None else class_of_group
         n_classes = int(groups.max()) + 1
         self.critic = Critic(
@@ -101,7 +98,10 @@ class ScGANModule(BaseModuleClass):
             conditioning=conditioning,
         )
         self.generator = Generator(n_latent, n_hidden, n_genes, n_classes=n_classes, library_size=library_size)
-        self.average = None if average_decay is None else copy.deepcopy(self.generator).requires_grad_(False)
+        self.average: AveragedModel | None = None
+        if average_decay is not None:
+            rule = partial(_averaged, average_decay)
+            self.average = AveragedModel(self.generator, avg_fn=rule, use_buffers=True).requires_grad_(False)
         self.totals: torch.Tensor
         self.register_buffer("class_of_group", groups.long())
         self.head_factors: torch.Tensor
@@ -110,10 +110,10 @@ class ScGANModule(BaseModuleClass):
         self.register_buffer("head_factors", torch.ones(n_classes, n_genes))
         self.register_buffer("head_dispersion", torch.zeros(n_genes))
         self.covered: torch.Tensor
-        self.average_steps: torch.Tensor
+        self.first_move: torch.Tensor
         self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels, dtype=torch.int64))
         self.register_buffer("covered", torch.ones(n_classes))
-        self.register_buffer("average_steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("first_move", torch.zeros((), dtype=torch.int64))
         self.register_buffer("critic_steps", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -225,19 +225,10 @@ class ScGANModule(BaseModuleClass):
             loss = loss + self.classifier_weight * F.cross_entropy(self.critic.classified(fake), classes)
         return scalar_losses(loss, len(fake))
 
-    @torch.no_grad()
     def update_average(self) -> None:
-        """Move the averaged generator, running statistics included, a little towards the generator.
-
-        The decay starts low, so that the weights that nothing had moved yet are soon forgotten.
-        """
-        if self.average is None or self.average_decay is None:
-            return
-        moves = int(self.average_steps)
-        decay = min(self.average_decay, (1 + moves) / (10 + moves))
-        for kept, now in zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True):
-            kept.lerp_(now, 1 - decay)
-        self.average_steps += 1
+        """Move the averaged generator, running statistics included, a little towards the generator."""
+        if self.average is not None:
+            self.average.update_parameters(self.generator)
 
     def make(self, noise: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Return cells of given noise, by the averaged generator where there is one.
@@ -250,3 +241,8 @@ class ScGANModule(BaseModuleClass):
             Class of each cell, shape ``(n_cells,)``.
         """
         return (self.generator if self.average is None else self.average)(noise, classes)
+
+
+def _averaged(decay: float, mean: torch.Tensor, now: torch.Tensor, n: torch.Tensor | int) -> torch.Tensor:
+    """Return the average after a move; its decay starts low, so that early weights are soon forgotten."""
+    return mean.lerp(now, 1 - min(decay, (1 + int(n)) / (10 + int(n))))

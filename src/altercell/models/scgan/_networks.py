@@ -84,7 +84,7 @@ class LibrarySize(nn.Module):
         x
             Cells without negative values, shape ``(n_cells, n_genes)``.
         """
-        return x * (self.total / x.sum(dim=1, keepdim=True).clamp_min(1e-8))
+        return self.total * F.normalize(x, p=1, dim=1, eps=1e-8)
 
 
 class Generator(nn.Module):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from altercell.models.base import Profiles, typical_distance
+from altercell.models.base import Profiles, similarity_weights, typical_distance
 
 if TYPE_CHECKING:
     from altercell.models.stack._attention import ControlSpace
@@ -92,6 +92,20 @@ class Evidence:
     def responses(self) -> np.ndarray:
         """Difference of target and source of every type of :attr:`types`, shape ``(n_types, n_genes)``."""
         return self.target.means[self.types] - self.source.means[self.types]
+
+    def similarity(self, fold: Fold, reach: float) -> np.ndarray:
+        """Return how much each of a fold's types counts by its likeness to the asked one, shape ``(n_types,)``.
+
+        Parameters
+        ----------
+        fold
+            The fold.
+        reach
+            How far off, in typical distances, a type may be and still count.
+        """
+        types = fold.types
+        noise = 1 / self.source.sizes[types] + 1 / self.target.sizes[types]
+        return similarity_weights(self.distances[fold.asked, types], noise, reach * self.scale)
 
     def response_noise(self, types: np.ndarray) -> np.ndarray:
         """Return the variance of the types' responses that is due to their numbers of cells.

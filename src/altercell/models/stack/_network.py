@@ -12,7 +12,7 @@ from anndata import AnnData
 from scvi.utils import track
 
 from altercell.errors import GroupError, listing
-from altercell.models.base import INFERENCE_BATCH, REACH, Cells, Kinds, Request, similarity_weights
+from altercell.models.base import INFERENCE_BATCH, REACH, Cells, Kinds, Request
 from altercell.models.base._schema import Schema
 from altercell.models.base._ways import predict_means
 from altercell.models.scgen import ScGen
@@ -59,8 +59,7 @@ class NetworkMember(Member):
     def _mean(self, evidence: Evidence, fold: Fold) -> np.ndarray:
         if evidence.target.sizes[fold.asked] > 0 and fold.asked not in fold.types:
             return self.left_out[fold.asked]
-        noise = 1 / evidence.source.sizes[fold.types] + 1 / evidence.target.sizes[fold.types]
-        weights = similarity_weights(evidence.distances[fold.asked, fold.types], noise, REACH * evidence.scale)
+        weights = evidence.similarity(fold, REACH)
         return self.decoded(fold.asked, dict(zip(fold.types.tolist(), weights.tolist(), strict=True)))
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from altercell.models.base import REACH, similarity_weights
+from altercell.models.base import REACH
 from altercell.models.stack._evidence import Evidence
 from altercell.models.stack._member import Member
 
@@ -50,8 +50,7 @@ class SimilarTypes(Member):
         result = np.empty_like(evidence.bases)
         for row, fold in enumerate(evidence.folds):
             types = fold.types
-            noise = 1 / source.sizes[types] + 1 / target.sizes[types]
-            weights = similarity_weights(evidence.distances[fold.asked, types], noise, self.reach * evidence.scale)
+            weights = evidence.similarity(fold, self.reach)
             before, after, own = weights @ source.means[types], weights @ target.means[types], source.means[fold.asked]
             ratio = (after + RATIO_FLOOR) / (before + RATIO_FLOOR)
             result[row] = np.where(ratio < 1, own * ratio, own + after - before)
