@@ -41,6 +41,11 @@ _MODELS = (
     "PCAShift",
     "RidgeShift",
     "SCVI",
+    "ResampledCells",
+    "NeighbourBootstrap",
+    "GaussianCells",
+    "SimulatedCells",
+    "Sugar",
 )
 
 __all__ = ["__version__", *_MODELS, *_ROOMS]

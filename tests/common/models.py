@@ -72,6 +72,11 @@ SUBJECTS = [
     Subject(MeanShift),
     Subject(PCAShift),
     Subject(RidgeShift),
+    Subject(ac.ResampledCells),
+    Subject(ac.NeighbourBootstrap, data="counts"),
+    Subject(ac.GaussianCells, arguments={"n_components": 2}),
+    Subject(ac.SimulatedCells, data="counts"),
+    Subject(ac.Sugar, arguments={"rescale": False}),
     Subject(ac.ResponseStack, known_failures={"C8-subset": OF_ALL_ASKED, "C8-subset-by-indices": OF_ALL_ASKED}),
 ]
 

@@ -1,6 +1,8 @@
 """The benchmark: which model to trust on your data."""
 
 from altercell.benchmark._compare import compare, ranks
+from altercell.benchmark._generation import generation, generation_baselines, generators
+from altercell.benchmark._generation_task import GenerationTask
 from altercell.benchmark._holdout import holdout
 from altercell.benchmark._integration import batch_models, integration
 from altercell.benchmark._integration_task import IntegrationTask
@@ -21,6 +23,7 @@ __all__ = [
     "HEADLINE",
     "RESULTS",
     "Candidate",
+    "GenerationTask",
     "HeldOut",
     "IntegrationTask",
     "Integrator",
@@ -37,6 +40,9 @@ __all__ = [
     "candidate",
     "compare",
     "complete",
+    "generation",
+    "generation_baselines",
+    "generators",
     "hold_out_inner",
     "holdout",
     "in_words",

@@ -196,7 +196,13 @@ def mean_distance(x: Matrix, y: Matrix) -> float:
 
 
 def class_recall(
-    x: Matrix, classes: Sequence[object], y: Matrix, y_classes: Sequence[object], *, n_pcs: int = 50, seed: int = 0
+    x: Matrix,
+    classes: Sequence[object] | np.ndarray,
+    y: Matrix,
+    y_classes: Sequence[object] | np.ndarray,
+    *,
+    n_pcs: int = 50,
+    seed: int = 0,
 ) -> dict[object, float]:
     """Return the share of the cells generated as each class whose nearest class of real cells is that one.
 

@@ -1,6 +1,7 @@
 """The models: one room a method, all with the same verbs."""
 
 from altercell.models.baselines import MeanShift, NoChange, PCAShift, RandomStimulated, RidgeShift, StimulatedMean
+from altercell.models.samplers import GaussianCells, NeighbourBootstrap, ResampledCells, SimulatedCells, Sugar
 from altercell.models.scgan import WGAN, CscGAN, ScGAN
 from altercell.models.scgen import ScGen
 from altercell.models.scperb import ScPerb
@@ -15,17 +16,22 @@ __all__ = [
     "SCVI",
     "WGAN",
     "CscGAN",
+    "GaussianCells",
     "MMDAutoencoder",
     "MeanShift",
+    "NeighbourBootstrap",
     "NoChange",
     "PCAShift",
     "RandomStimulated",
+    "ResampledCells",
     "ResponseStack",
     "RidgeShift",
     "ScGAN",
     "ScGen",
     "ScPerb",
+    "SimulatedCells",
     "StimulatedMean",
     "StyleTransferGAN",
+    "Sugar",
     "TrVAE",
 ]

@@ -3,10 +3,12 @@
 from altercell.models.base._answer import answer
 from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weights
 from altercell.models.base._cells import Cells, as_dense
+from altercell.models.base._classes import ClassedGeneration, Classes
 from altercell.models.base._closed_form import ClosedFormModel, ProfileWeights
 from altercell.models.base._conditional import ConditionalDecoding
 from altercell.models.base._count_head import ClassCounts, CountHead
 from altercell.models.base._draws import CountDraws
+from altercell.models.base._fitted import FittedModel
 from altercell.models.base._generative import GenerativeModel
 from altercell.models.base._keyed_draws import KeyedDraws, hashed, uniform_by_name
 from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
@@ -35,10 +37,13 @@ __all__ = [
     "AltercellModel",
     "Cells",
     "ClassCounts",
+    "ClassedGeneration",
+    "Classes",
     "ClosedFormModel",
     "ConditionalDecoding",
     "CountDraws",
     "CountHead",
+    "FittedModel",
     "GeneLikelihood",
     "GenerativeModel",
     "KeyedDraws",

@@ -14,8 +14,8 @@ from mudata import MuData
 
 from altercell._random import isolated_rng
 from altercell.errors import DataError, GroupError, check_choice
-from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, ClassCounts, TrainingMixin
-from altercell.models.scgan._generation import Classes, Generation
+from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, ClassCounts, Classes, TrainingMixin
+from altercell.models.scgan._generation import Generation
 from altercell.models.scgan._module import N_QUANTILES, ScGANModule
 from altercell.train import TrainingPlan, WGANTrainingPlan
 
@@ -89,17 +89,13 @@ class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
 
     def _class_codes(self, classes: Classes | None) -> torch.Tensor:
         """Return the class of each (condition, label)."""
-        n_conditions, n_labels = len(self.schema.conditions), len(self.schema.labels)
         if classes is None:
-            return torch.zeros(n_conditions, n_labels, dtype=torch.int64)
+            return torch.from_numpy(self.class_of_group())
         check_choice("classes", classes, get_args(Classes))
         for what, key in (("labels", "labels_key"), ("conditions", "batch_key")):
             if classes in (what, "both") and getattr(self.schema, key) is None:
                 raise GroupError(f"classes='{classes}' needs {key}= in setup_anndata, the column of the {what}")
-        conditions, labels = torch.arange(n_conditions)[:, None], torch.arange(n_labels)[None, :]
-        if classes == "labels":
-            return labels.expand(n_conditions, -1).clone()
-        return conditions.expand(-1, n_labels).clone() if classes == "conditions" else conditions * n_labels + labels
+        return torch.from_numpy(self.class_of_group())
 
     def train(
         self,

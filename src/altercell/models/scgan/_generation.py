@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import pandas as pd
 import torch
 from anndata import AnnData
 
 from altercell import __version__
 from altercell._space import COUNTS, log_space
-from altercell.errors import DataError, GroupError, check_choice, listing
-from altercell.models.base import ClassCounts, CountDraws, CountHead, GenerativeModel, answer
+from altercell.errors import DataError, check_choice
+from altercell.models.base import ClassCounts, ClassedGeneration, CountDraws, CountHead, answer
 from altercell.models.base._cells import check_batch_size
-from altercell.models.base._request import label_list
 from altercell.models.base._schema import REGISTRY_ENTRY
 
 if TYPE_CHECKING:
@@ -25,9 +23,7 @@ else:
     Base = object
 
 Values = Literal["model", "log", "rounded", "counts"]
-Classes = Literal["labels", "conditions", "both"]
 LOG_TOTAL = 10_000
-FEW_CELLS = 20
 #: What is made to fit the count head: of each class, and of all together at least.
 HEAD_CELLS, LEAST_HEAD_CELLS = 100, 1_000
 DOUBTS = {
@@ -37,11 +33,8 @@ DOUBTS = {
 }
 
 
-class Generation(GenerativeModel, Base):
+class Generation(ClassedGeneration, Base):
     """`generate`, for a model that makes cells of noise and perhaps of a class."""
-
-    #: What the classes are; None where the model knows none.
-    classes: Classes | None
 
     def _generate(
         self,
@@ -84,7 +77,6 @@ class Generation(GenerativeModel, Base):
                 totals = self._drawn_totals(classes, totals_rng)
                 if key is not None:
                     obs[key] = totals / self.module.covered.cpu().numpy()[classes]
-            var = pd.DataFrame(index=pd.Index(self.schema.genes)) if self.adata is None else self.cells().var()
             draws = CountDraws(used) if output == "counts" else None
             made = answer(
                 (
@@ -92,7 +84,7 @@ class Generation(GenerativeModel, Base):
                     for rows, block in self._made(classes, check_batch_size(batch_size), rng)
                 ),
                 obs,
-                var,
+                self._var(),
                 provenance,
                 path,
             )
@@ -112,19 +104,6 @@ class Generation(GenerativeModel, Base):
             drawn = rng.standard_normal((rows.stop - start, self.module.n_latent), dtype=np.float32)
             noise, mine = torch.from_numpy(drawn).to(device), torch.from_numpy(classes[rows]).to(device)
             yield rows, self.module.make(noise, mine).cpu().numpy()
-
-    def _few_cells(self, groups: np.ndarray) -> list[str]:
-        """Return a doubt where a class has hardly been seen."""
-        if self.classes is None:
-            return []
-        sizes, classes = np.zeros(self.module.n_classes, dtype=np.int64), self._class_of(groups)
-        np.add.at(sizes, self.module.class_of_group.cpu().numpy(), self.module.group_sizes.cpu().numpy())
-        few = np.unique(classes)[sizes[np.unique(classes)] < FEW_CELLS]
-        if not len(few):
-            return []
-        return [
-            f"{len(few)} of the classes have fewer than {FEW_CELLS} training cells (the fewest: {sizes[few].min()})"
-        ]
 
     def _as(
         self,
@@ -177,61 +156,3 @@ class Generation(GenerativeModel, Base):
 
     def _library_size(self) -> float:
         return float(self.module.generator.scaled.total)
-
-    def _class_of(self, groups: np.ndarray) -> np.ndarray:
-        """Return the class of each group, groups being (condition, label) as one number."""
-        return self.module.class_of_group.cpu().numpy().ravel()[groups]
-
-    def _asked_groups(
-        self, n: int | Mapping[object, int], labels: object, condition: object | None, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Return the group of each cell that is to be made: drawn in the proportions of training, among those asked."""
-        if isinstance(n, Mapping | pd.Series):
-            if labels is not None or len(n) == 0:
-                raise GroupError("n= names the labels and their numbers, so give no labels=, and at least one number")
-            wanted_of = {label: _number(number, f"n={{{label!r}: {number!r}}}", least=0) for label, number in n.items()}
-            if not sum(wanted_of.values()):
-                raise DataError("n= asks for no cell of any label")
-            parts = [self._asked_groups(k, [label], condition, rng) for label, k in wanted_of.items() if k]
-            return np.concatenate(parts)
-        n = _number(n, f"n={n!r}")
-        sizes = self.module.group_sizes.cpu().numpy().astype(np.int64)
-        keep, wanted = np.ones(sizes.shape, dtype=bool), label_list(labels)
-        if wanted is not None:
-            self._check_class("labels", "labels", wanted)
-            codes = [self.schema.label_code(label, "labels") for label in wanted]
-            keep &= np.isin(np.arange(sizes.shape[1]), codes)
-        if condition is not None:
-            self._check_class("conditions", "condition", condition)
-            keep &= (np.arange(len(sizes)) == self.schema.condition_code(condition, "condition"))[:, None]
-        weights = np.where(keep, sizes, 0).ravel()
-        if weights.sum() == 0:
-            asked = [f"labels {listing(wanted)}"] if wanted is not None else []
-            asked += [f"condition '{condition}'"] if condition is not None else []
-            raise GroupError(f"no training cell is of {' and '.join(asked)}")
-        return rng.choice(len(weights), n, p=weights / weights.sum())
-
-    def _check_class(self, what: str, argument: str, value: object) -> None:
-        if self.classes not in (what, "both"):
-            known = {None: "no classes", "labels": "labels", "conditions": "conditions"}[self.classes]
-            raise GroupError(
-                f"{argument}={value!r}: this {type(self).__name__} tells {known} apart; CscGAN(classes='{what}') or "
-                "classes='both' makes cells of them"
-            )
-
-    def _obs_of(self, groups: np.ndarray) -> pd.DataFrame:
-        """Return the table of generated cells, with what the classes tell of them."""
-        obs, schema = pd.DataFrame(index=[f"generated_{number}" for number in range(len(groups))]), self.schema
-        conditions, labels = np.divmod(groups, len(schema.labels))
-        if self.classes in ("labels", "both") and schema.labels_key is not None:
-            obs[schema.labels_key] = pd.Categorical.from_codes(labels, categories=list(schema.labels))
-        if self.classes in ("conditions", "both") and schema.batch_key is not None:
-            obs[schema.batch_key] = pd.Categorical.from_codes(conditions, categories=list(schema.conditions))
-        return obs
-
-
-def _number(value: object, what: str, least: int = 1) -> int:
-    """Return a number of cells, after checking it."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise DataError(f"{what} must be a whole number of at least {least}")
-    return int(value)

@@ -10,9 +10,9 @@ from anndata import AnnData
 from mudata import MuData
 
 from altercell.errors import check_choice
-from altercell.models.base import INFERENCE_BATCH
+from altercell.models.base import INFERENCE_BATCH, Classes
 from altercell.models.scgan._base import WassersteinGAN
-from altercell.models.scgan._generation import Classes, Values
+from altercell.models.scgan._generation import Values
 from altercell.models.scgan._networks import Conditioning
 
 #: The total that the papers scale cells to.
