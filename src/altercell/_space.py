@@ -33,6 +33,18 @@ def log_space(total: float | str) -> str:
     return f"{LOG} per {total if isinstance(total, str) else f'{round(total):,}'}"
 
 
+def total_of(space: str) -> float | None:
+    """Return the total that :func:`log_space` has named; None where there is none, or it is a median.
+
+    Examples
+    --------
+    >>> total_of("log1p of counts per 10,000")
+    10000.0
+    """
+    number = space.removeprefix(f"{LOG} per ").replace(",", "")
+    return float(number) if space.startswith(LOG) and number.isdigit() else None
+
+
 def get_space(adata: AnnData, layer: str | None = None) -> str:
     """Tell the space of the values of `adata`.
 

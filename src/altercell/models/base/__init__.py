@@ -2,6 +2,7 @@
 
 from altercell.models.base._answer import answer
 from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weights
+from altercell.models.base._augment import Augmentation
 from altercell.models.base._cells import Cells, as_dense
 from altercell.models.base._classes import ClassedGeneration, Classes
 from altercell.models.base._closed_form import ClosedFormModel, ProfileWeights
@@ -35,6 +36,7 @@ __all__ = [
     "REACH",
     "Along",
     "AltercellModel",
+    "Augmentation",
     "Cells",
     "ClassCounts",
     "ClassedGeneration",

@@ -13,11 +13,11 @@ from mudata import MuData
 
 from altercell import __version__
 from altercell.errors import DataError, NotTrainedError
-from altercell.models.base import INFERENCE_BATCH, ClassedGeneration, FittedModel, answer
+from altercell.models.base import INFERENCE_BATCH, Augmentation, FittedModel, answer
 from altercell.models.base._cells import check_batch_size
 
 
-class CellSampler(ClassedGeneration, FittedModel):
+class CellSampler(Augmentation, FittedModel):
     """A generator without a network. Its classes are the labels, the conditions, or both, as far as it was told.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from anndata import AnnData
 from altercell import __version__
 from altercell._space import COUNTS, log_space
 from altercell.errors import DataError, check_choice
-from altercell.models.base import ClassCounts, ClassedGeneration, CountDraws, CountHead, answer
+from altercell.models.base import Augmentation, ClassCounts, CountDraws, CountHead, answer
 from altercell.models.base._cells import check_batch_size
 from altercell.models.base._schema import REGISTRY_ENTRY
 
@@ -33,8 +33,12 @@ DOUBTS = {
 }
 
 
-class Generation(ClassedGeneration, Base):
+class Generation(Augmentation, Base):
     """`generate`, for a model that makes cells of noise and perhaps of a class."""
+
+    @property
+    def _beside_measured(self) -> Mapping[str, Any]:
+        return {"output": "counts"} if self.module.scales else {}
 
     def _generate(
         self,
