@@ -13,6 +13,7 @@ from altercell.errors import (
     SpaceMismatchError,
     check_choice,
     listing,
+    named,
 )
 
 
@@ -56,7 +57,7 @@ def test_a_missing_key_reads_as_a_sentence_without_quotes_around_it():
         (["a", "b"], 2, "'a', 'b'"),
         (["a", "b", "c"], 2, "'a', 'b' and 1 more"),
         ((name for name in "abcd"), 1, "'a' and 3 more"),
-        ([1, None], 8, "'1', 'None'"),
+        ([1, None], 8, "1, None"),
         ({"key": "value"}, 8, "'key'"),
     ],
 )
@@ -65,10 +66,16 @@ def test_listing(names, limit, text):
 
 
 def test_listing_writes_eight_names_unless_told():
-    assert listing(range(9)) == "'0', '1', '2', '3', '4', '5', '6', '7' and 1 more"
+    assert listing(range(9)) == "0, 1, 2, 3, 4, 5, 6, 7 and 1 more"
 
 
 def test_a_choice_that_there_is_passes_and_another_is_named():
     check_choice("kernel", "rbf", ("rbf", "linear"))
     with pytest.raises(DataError, match="kernel='cubic' is unknown; there are 'rbf', 'linear'"):
         check_choice("kernel", "cubic", ("rbf", "linear"))
+
+
+def test_numbers_are_not_quoted():
+    assert named("1") == "'1'"
+    assert named(1) == "1"
+    assert listing(["a", 2, 0.5]) == "'a', 2, 0.5"

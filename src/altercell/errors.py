@@ -46,7 +46,7 @@ class NonFiniteLossError(AltercellError, ValueError):
 
 
 def listing(names: Iterable[object], limit: int = 8) -> str:
-    """Write names for an error message: quoted, separated by commas, at most `limit` of them.
+    """Write names for an error message, separated by commas, at most `limit` of them; text is quoted, numbers are not.
 
     Parameters
     ----------
@@ -64,11 +64,27 @@ def listing(names: Iterable[object], limit: int = 8) -> str:
     >>> listing(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    quoted = [f"'{name}'" for name in names]
+    quoted = [named(name) for name in names]
     if not quoted:
         return "none"
     text = ", ".join(quoted[:limit])
     return text if len(quoted) <= limit else f"{text} and {len(quoted) - limit} more"
+
+
+def named(value: object) -> str:
+    """Write one value for an error message: text is quoted, so that '1' is not taken for 1.
+
+    Parameters
+    ----------
+    value
+        What to write.
+
+    Examples
+    --------
+    >>> named("1"), named(1)
+    ("'1'", '1')
+    """
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:

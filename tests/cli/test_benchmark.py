@@ -1,6 +1,7 @@
 """``altercell benchmark`` and ``altercell models``."""
 
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -128,3 +129,11 @@ def test_the_models_are_listed() -> None:
     assert result.exit_code == 0
     for name in ac.presets.names():
         assert name in " ".join(result.output.split())
+
+
+def test_a_quick_look_asks_for_little(monkeypatch: pytest.MonkeyPatch, file: Path, tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr("altercell.cli._benchmark.run", lambda data, settings, **options: seen.update(vars(settings)))
+    result = call("benchmark", file, "--source", "control", "--target", "stimulated", "--quick", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert (seen["seeds"], seen["n_cells"], seen["n_trees"], seen["subsamples"]) == (1, 200, 100, 20)

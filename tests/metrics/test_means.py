@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import pearsonr
 from sklearn.metrics import mean_squared_error, r2_score
 
+from altercell.errors import DataError
 from altercell.metrics import direction, mse, pearson_delta, pearson_r2, r2, top_overlap
 
 RNG = np.random.default_rng(0)
@@ -112,3 +114,10 @@ def test_the_order_of_genes_does_not_matter(order):
 
 def test_tiny_profiles_do_not_underflow():
     assert pearson_r2(PRED * 1e-200, REAL * 1e-200) == pytest.approx(pearson_r2(PRED, REAL))
+
+
+@pytest.mark.parametrize("metric", [mse, r2, pearson_r2])
+def test_cells_are_no_profile(metric):
+    cells = AnnData(np.ones((5, 3), dtype=np.float32))
+    with pytest.raises(DataError, match="a mean profile .* is wanted, not an AnnData: give adata.X.mean"):
+        metric(cells, cells)

@@ -193,7 +193,8 @@ def labels_to_hold_out(
             raise GroupError(f"'{name}' is no label of obs['{labels_key}']; there are {listing(sizes, 12)}")
         if sizes[name] < LEAST_TRUTH:
             raise GroupError(
-                f"'{name}' has {sizes[name]} cells in one of the conditions; at least {LEAST_TRUTH} are needed to score"
+                f"'{name}' has {counts.loc[name, source]} cells in '{source}' and {counts.loc[name, target]} in "
+                f"'{target}'; at least {LEAST_TRUTH} of each are needed to score"
             )
     return chosen
 

@@ -147,6 +147,9 @@ def benchmark(
     subsamples: Annotated[int, typer.Option(min=0, help="Subsamples for the spread over cells.")] = 100,
     n_cells: Annotated[int, typer.Option(min=10, help="Cells an arm in the metrics of distributions.")] = 1_000,
     n_trees: Annotated[int, typer.Option(min=1, help="Trees of the random forest test.")] = 1_000,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: at most 1 seed, 200 cells an arm, 100 trees, 20 subsamples.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Start again in a folder that has files in it.")] = False,
 ) -> None:
     """Which model to trust on your data: presets and baselines on held-out cells, with a report.
@@ -154,6 +157,9 @@ def benchmark(
     A run that was stopped goes on when it is started again with the same options.
     """
     from altercell.cli import _benchmark
+
+    if quick:
+        seeds, n_cells, n_trees, subsamples = 1, min(n_cells, 200), min(n_trees, 100), min(subsamples, 20)
 
     _benchmark.run(
         data,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from anndata import AnnData
+
+from altercell.errors import DataError
 
 # A change below this share of the means it is the difference of is the rounding of float32 values, not a response.
 _RESOLUTION = 1e-6
@@ -171,6 +174,11 @@ def top_overlap(
 
 
 def _profile(values: np.ndarray) -> np.ndarray:
+    if isinstance(values, AnnData):
+        raise DataError(
+            "a mean profile (n_genes,) is wanted, not an AnnData: give adata.X.mean(axis=0), or call "
+            "altercell.metrics.evaluate, which takes cells"
+        )
     return np.asarray(values, dtype=np.float64).ravel()
 
 

@@ -111,7 +111,7 @@ def unseen_number(subject: Subject) -> None:
     """Where conditions and labels are numbers, an unseen 0 is not taken for another."""
     adata = _numbered(subject.adata())
     model = subject.renamed({SOURCE: 1, TARGET: 2}).fit(adata.copy(), 1)
-    refuses(lambda: model.predict(source=0, target=2), "an unseen source 0", "source='0'")
+    refuses(lambda: model.predict(source=0, target=2), "an unseen source 0", "source=0")
     cells = adata[(adata.obs[BATCH_KEY] == 1).to_numpy()].copy()
     cells.obs[LABELS_KEY] = 0
     predicted = answers_or_refuses(lambda: model.predict(cells, source=1, target=2, seed=0), "an unseen label 0", "0")

@@ -57,6 +57,13 @@ def _prior(model: Any, seed: int) -> Any:
     return model.generate(20, origin="prior", seed=seed)
 
 
+def _interpolate_noise(model: Any, seed: int) -> Any:
+    ends = {"labels": model.schema.labels[0], "condition": SOURCE}
+    known = {"labels": ("labels", "both"), "condition": ("conditions", "both")}
+    asked = {name: end for name, end in ends.items() if model.classes in known[name]}
+    return model.interpolate(N_POINTS, seed=seed, **asked)
+
+
 def _resampled(model: Any, seed: int) -> Any:
     return model.get_delta(SOURCE, TARGET, weights="resampled", seed=seed)
 
@@ -76,6 +83,7 @@ VERBS: dict[str, Verb] = {
     "get_mmd_representation": Verb("get_mmd_representation", lambda model, seed: model.get_mmd_representation()),
     "decode": Verb("decode", _decode),
     "generate": Verb("generate", _generate, lambda Model: True),
+    "augment": Verb("augment", lambda model, seed: model.augment(20, seed=seed), lambda Model: True),
     "generate from the prior": Verb("generate", _prior, lambda Model: True),
     "get_delta": Verb("get_delta", lambda model, seed: model.get_delta(SOURCE, TARGET)),
     "get_delta, resampled": Verb("get_delta", _resampled, lambda Model: True),
@@ -83,6 +91,7 @@ VERBS: dict[str, Verb] = {
     "group_means": Verb("group_means", lambda model, seed: model.group_means()),
     "remove_batch_effect": Verb("remove_batch_effect", lambda model, seed: model.remove_batch_effect()),
     "interpolate": Verb("interpolate", lambda model, seed: model.interpolate(source=SOURCE, target=TARGET, n=N_POINTS)),
+    "interpolate noise": Verb("interpolate", _interpolate_noise, lambda Model: True),
     "predict_two_axes": Verb(
         "predict_two_axes", lambda model, seed: model.predict_two_axes(source=SOURCE, target=TARGET, label=HELD_OUT)
     ),
@@ -135,6 +144,8 @@ def verbs_of(subject: Subject) -> dict[str, Verb]:
     known = {name: verb for name, verb in {**VERBS, "predict_study": study}.items() if hasattr(Model, verb.method)}
     if "generate" in known and not subject.takes("generate", "origin"):
         known.pop("generate from the prior")
+    if "interpolate" in known:
+        known.pop("interpolate noise" if subject.takes("interpolate", "source") else "interpolate")
     if "get_delta" in known and not subject.takes("get_delta", "weights"):
         known.pop("get_delta, resampled")
     return {**known, **own}

@@ -96,10 +96,10 @@ class ResumeFile:
         """
         meta, tensors = _datafile.read(self.path, "resume")
         theirs = meta["identity"]
-        different = [name for name in self.identity if theirs.get(name) != self.identity[name]]
+        different = [name for name in {**self.identity, **theirs} if theirs.get(name) != self.identity.get(name)]
         if different:
             details = "; ".join(
-                f"{name} is {theirs.get(name)} there and {self.identity[name]} here" for name in different
+                f"{name} is {theirs.get(name)} there and {self.identity.get(name)} here" for name in different
             )
             raise ModelFileError(f"'{self.path}' belongs to another run: {details}. Remove it or choose another folder")
         return meta, tensors

@@ -216,7 +216,7 @@ def test_groups_that_are_no_text_come_back_as_they_were(cells, make_model, tmp_p
     predicted = loaded.predict(cells, source=source, target=target)
     np.testing.assert_array_equal(predicted.X, model.predict(source=source, target=target).X)
     assert (predicted.obs["condition"] == target).all()
-    with pytest.raises(GroupError, match="target='3' is no condition"):
+    with pytest.raises(GroupError, match="target=3 is no condition"):
         loaded.predict(cells, source=source, target=3)
 
 

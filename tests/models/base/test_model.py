@@ -118,6 +118,12 @@ def no_value(adata: AnnData) -> AnnData:
             KeyNotFoundError,
             "categorical_covariate_keys='x' is not a column",
         ),
+        (
+            lambda a: a,
+            {"categorical_covariate_keys": "donor"},
+            KeyNotFoundError,
+            "categorical_covariate_keys='donor' is not a column",
+        ),
     ],
 )
 def test_bad_data_are_refused_at_setup_and_stay_as_they_were(cells, change, arguments, error, message):

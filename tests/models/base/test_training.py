@@ -146,7 +146,11 @@ def test_what_cannot_be_trained(build, options, message):
 
 
 def test_an_unknown_argument_of_the_plan_is_refused(build):
-    with pytest.raises(TypeError, match="learning_rate"):
+    with pytest.raises(
+        DataError, match="plan_kwargs has 'weight_decai', .* does not know; did you mean 'weight_decay'"
+    ):
+        build().train(max_epochs=1, plan_kwargs={"weight_decai": 1}, **QUIET)
+    with pytest.raises(DataError, match="plan_kwargs has 'learning_rate', which the training plan does not know"):
         build().train(max_epochs=1, plan_kwargs={"learning_rate": 1}, **QUIET)
 
 
@@ -355,10 +359,10 @@ def test_a_process_that_is_killed_can_be_started_again(build, make_cells, tmp_pa
     [
         ({}, {"seed": 1}, "belongs to another run: seed is 0 there and 1 here. Remove it or choose another folder"),
         ({}, {"batch_size": 16}, "batch_size is 32 there and 16 here"),
-        ({}, {"early_stopping_patience": 3}, "plan is .*'patience', 25.* there and .*'patience', 3.* here"),
+        ({}, {"early_stopping_patience": 3}, "plan_kwargs patience is 25 there and 3 here"),
         ({}, {"train_size": 0.8}, "train_size is 0.9 there and 0.8 here"),
-        ({}, {"plan_kwargs": {"lr": 1.0}}, "plan is .*0.001.* there and .*1.0.* here"),
-        ({"n_hidden": 8}, {}, "arguments is .*'n_hidden': 16.* there and .*'n_hidden': 8.* here"),
+        ({}, {"plan_kwargs": {"lr": 1.0}}, "another run: plan_kwargs lr is 0.001 there and 1.0 here"),
+        ({"n_hidden": 8}, {}, "another run: argument n_hidden is 16 there and 8 here. Remove"),
     ],
 )
 def test_the_state_of_another_run_is_refused(build, tmp_path, options, training, message):
@@ -454,23 +458,43 @@ def test_an_interrupt_keeps_the_model_and_its_history(build, batch):
     model = build()
     handler = signal.getsignal(signal.SIGINT)
     with pytest.warns(
-        UserWarning, match="training was interrupted; the model keeps its weights and its history so far"
+        UserWarning, match="training was interrupted after 2 epochs; the model keeps its weights and its history so far"
     ):
         model.train(max_epochs=6, callbacks=[At(2, interrupt, batch=batch)], **QUIET)
     assert signal.getsignal(signal.SIGINT) is handler
     assert len(history(model)["train_loss"]) == 2
     assert model.is_trained_
-    assert np.isfinite(model.predict(source="control", target="stimulated").X).all()
+    answer = model.predict(source="control", target="stimulated")
+    assert np.isfinite(answer.X).all()
+    assert "training was interrupted" in answer.uns["altercell"]["trust"]
     model.train(max_epochs=1, **QUIET)
+    assert (
+        "training was interrupted" not in model.predict(source="control", target="stimulated").uns["altercell"]["trust"]
+    )
     assert len(history(model)["train_loss"]) == 3
 
 
 def test_an_interrupt_before_the_first_epoch_ends(build):
     model = build()
-    with pytest.warns(UserWarning, match="training was interrupted"):
+    with pytest.warns(UserWarning, match="training was interrupted after 0 epochs; .* so far, and is not trained"):
         model.train(max_epochs=6, callbacks=[At(0, interrupt, batch=0)], **QUIET)
     assert history(model) == {}
+    assert not model.is_trained_
+    with pytest.raises(NotTrainedError):
+        model.predict(source="control", target="stimulated")
+    model.train(max_epochs=1, **QUIET)
+    # A trained model stays one, whatever is stopped later.
+    with pytest.warns(UserWarning, match="training was interrupted after 1 epochs"):
+        model.train(max_epochs=6, callbacks=[At(0, interrupt, batch=0)], **QUIET)
     assert model.group_means()[1].sum() == 120
+
+
+def test_an_interrupt_is_kept_in_the_file(build, tmp_path):
+    model = build()
+    with pytest.warns(UserWarning, match="training was interrupted"):
+        model.train(max_epochs=6, callbacks=[At(1, interrupt)], **QUIET)
+    model.save(tmp_path / "model")
+    assert ScGen.load(tmp_path / "model").interrupted_
 
 
 def test_an_interrupt_keeps_the_best_epoch_so_far(build):

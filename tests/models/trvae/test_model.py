@@ -139,8 +139,15 @@ def test_presets_are_trvae_with_other_arguments(cells, tmp_path, Model, wanted):
         ({"kernel_widths": [1.0, 0.0]}, "kernel_widths=.* must be numbers above 0"),
         ({"mmd_weight": -1.0}, "must not be negative"),
         ({"image_shape": (1, 5, 6)}, "image_shape= belongs to network='conv' or network='unet'"),
-        ({"network": "conv"}, r"image_shape=\(1, 28, 28\) has 784 pixels, but the data have 30 genes"),
-        ({"network": "conv", "batch_norm": "first"}, "batch_norm='first' belongs to network='mlp'"),
+        ({"network": "conv"}, r"network='conv' needs image_shape=\(channels, height, width\)"),
+        (
+            {"network": "conv", "image_shape": (1, 28, 28)},
+            r"image_shape=\(1, 28, 28\) has 784 pixels, but the data have 30 genes",
+        ),
+        (
+            {"network": "conv", "image_shape": (1, 5, 6), "batch_norm": "first"},
+            "batch_norm='first' belongs to network='mlp'",
+        ),
     ],
 )
 def test_arguments_that_cannot_be(cells, options, message):
@@ -152,7 +159,47 @@ def test_arguments_that_cannot_be(cells, options, message):
 def test_image_networks_refuse_counts(counts):
     TrVAE.setup_anndata(counts, **KEYS)
     with pytest.raises(DataError, match="network='conv' draws pixels, not counts"):
-        TrVAE(counts, network="conv", gene_likelihood="nb")
+        TrVAE(counts, network="conv", image_shape=(1, 5, 6), gene_likelihood="nb")
+    with pytest.raises(DataError, match="X holds pixels up to .*; scale them to 0..1, such as adata.X = adata.X / "):
+        TrVAE(counts, network="conv", image_shape=(1, 5, 6))
+
+
+def test_negative_values_need_a_linear_output(cells):
+    cells.X = dense(cells) - 1
+    TrVAE.setup_anndata(cells, **KEYS)
+    with pytest.raises(
+        DataError, match=r"X holds negative values \(down to -1\), .*output_activation='relu' cannot give"
+    ):
+        TrVAE(cells, **SMALL)
+    answer = trained(cells, output_activation="linear").predict(source="control", target="stimulated")
+    assert "the model was set up on values down to -1, which no logarithms" in " ".join(
+        answer.uns["altercell"]["trust"]
+    )
+
+
+def test_training_sees_every_condition(cells):
+    other = np.flatnonzero(cells.obs["condition"] == "other")
+    rare = cells[np.setdiff1d(np.arange(120), other[1:])]
+    for seed in range(12):
+        data = rare.copy()
+        with pytest.warns(UserWarning, match="fewer than 3 cells"):
+            TrVAE.setup_anndata(data, **KEYS)
+        model = TrVAE(data, seed=seed, **SMALL)
+        model.train(max_epochs=1, train_size=0.5, **QUIET)
+        assert "other" in set(data.obs["condition"].iloc[model.train_indices_])
+        assert not set(model.train_indices_) & set(model.validation_indices_)
+        assert len(model.train_indices_) + len(model.validation_indices_) == data.n_obs
+    model = trained(cells, epochs=1)
+    with pytest.raises(GroupError, match="validation_indices= has every cell of condition 'other', of which nothing"):
+        model.train(max_epochs=1, validation_indices=other, **QUIET)
+
+
+def test_logarithms_of_expected_counts_are_doubted(counts):
+    model = trained(counts, gene_likelihood="nb", setup={"size_factor_key": "total"})
+    ask = {"source": "control", "target": "stimulated", "output": "log", "seed": 0}
+    said = {way: " ".join(model.predict(cells=way, **ask).uns["altercell"]["trust"]) for way in ("decoded", "sampled")}
+    assert "cells='sampled' draws counts" in said["decoded"]
+    assert "sampled" not in said["sampled"]
 
 
 def test_one_hidden_block_is_enough(cells):

@@ -94,7 +94,8 @@ class LatentArithmetic(Base):
         if by_type is None:
             check_choice("weights", str(weights), get_args(WeightScheme))
         means, sizes, start, end = self._axis(source, target, along)
-        chosen = self._chosen_types(sizes, start, end, types if by_type is None else list(by_type), along)
+        named_by = "types" if by_type is None else "weights"
+        chosen = self._chosen_types(sizes, start, end, types if by_type is None else list(by_type), along, named_by)
         if weights == "similarity":
             chosen = chosen[(sizes[start, chosen] > 0) & (sizes[end, chosen] > 0)]
         if nearest is not None:
@@ -194,7 +195,9 @@ class LatentArithmetic(Base):
     def _type_names(self, along: Along) -> np.ndarray:
         return self.schema.labels if along == "condition" else self.schema.conditions
 
-    def _chosen_types(self, sizes: np.ndarray, start: int, end: int, types: Types, along: Along) -> np.ndarray:
+    def _chosen_types(
+        self, sizes: np.ndarray, start: int, end: int, types: Types, along: Along, named_by: str = "types"
+    ) -> np.ndarray:
         if isinstance(types, str) and types == "all":
             return np.flatnonzero((sizes[start] > 0) | (sizes[end] > 0))
         shared = np.flatnonzero((sizes[start] > 0) & (sizes[end] > 0))
@@ -205,11 +208,11 @@ class LatentArithmetic(Base):
         names = self._type_names(along)
         wanted = [types] if isinstance(types, str) else list(types)
         code = self.schema.label_code if along == "condition" else self.schema.condition_code
-        codes = np.unique(np.asarray([code(name, "types") for name in wanted], dtype=np.int64))
+        codes = np.unique(np.asarray([code(name, named_by) for name in wanted], dtype=np.int64))
         absent = [names[k] for k in codes if k not in shared]
         if absent:
             raise GroupError(
-                f"types={listing(absent)} have no training cells on one side; there are {listing(names[shared])}"
+                f"{named_by}={listing(absent)} have no training cells on one side; there are {listing(names[shared])}"
             )
         return codes
 

@@ -190,7 +190,10 @@ class Cells(Dataset):
         key = self.schema.size_factor_key
         if key is None:
             return None
-        values = np.asarray(self.schema.column(self.data, key, "size_factor_key"), dtype=np.float32)
+        column = self.schema.column(self.data, key, "size_factor_key")
+        if not pd.api.types.is_numeric_dtype(column):
+            raise DataError(f"obs['{key}'] (size_factor_key) holds {column.dtype}, and totals are numbers")
+        values = np.asarray(column, dtype=np.float32)
         if not (np.isfinite(values) & (values > 0)).all():
             raise DataError(f"obs['{key}'] (size_factor_key) must be positive in every cell")
         return values

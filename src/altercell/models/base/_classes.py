@@ -31,7 +31,7 @@ class ClassedGeneration(GenerativeModel, Base):
     #: What the classes are; None where the model knows none.
     classes: Classes | None
 
-    def class_of_group(self) -> np.ndarray:
+    def _class_table(self) -> np.ndarray:
         """Return the class of each condition and label, shape ``(n_conditions, n_labels)``; all 0 without classes."""
         n_conditions, n_labels = len(self.schema.conditions), len(self.schema.labels)
         conditions, labels = np.arange(n_conditions)[:, None], np.arange(n_labels)[None]
@@ -48,7 +48,7 @@ class ClassedGeneration(GenerativeModel, Base):
         """Return a doubt where a class has hardly been seen."""
         if self.classes is None:
             return []
-        of_group, classes = self.class_of_group(), self._class_of(groups)
+        of_group, classes = self._class_table(), self._class_of(groups)
         sizes = np.zeros(int(of_group.max()) + 1, dtype=np.int64)
         np.add.at(sizes, of_group, self._training_sizes())
         few = np.unique(classes)[sizes[np.unique(classes)] < FEW_CELLS]
@@ -60,7 +60,7 @@ class ClassedGeneration(GenerativeModel, Base):
 
     def _class_of(self, groups: np.ndarray) -> np.ndarray:
         """Return the class of each group, groups being (condition, label) as one number."""
-        return self.class_of_group().ravel()[groups]
+        return self._class_table().ravel()[groups]
 
     def _asked_groups(
         self, n: int | Mapping[object, int], labels: object, condition: object | None, rng: np.random.Generator

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from altercell.errors import GroupError, listing
+from altercell.models.base._cells import Cells
 from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
 from altercell.models.base._request import Request
 
@@ -17,6 +18,20 @@ class ConditionalDecoding(LatentModel):
 
     List it in place of :class:`LatentModel`, before :class:`ResponseModel`.
     """
+
+    def _with_every_condition(
+        self, cells: Cells, train_idx: np.ndarray, val_idx: np.ndarray, chosen: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Let training see every condition that has cells: of one that it has not, the weights would stay untrained."""
+        codes = self.schema.condition_codes(cells.data)[cells.rows]
+        unseen = np.setdiff1d(codes, codes[train_idx])
+        if len(unseen) and chosen:
+            raise GroupError(
+                f"validation_indices= has every cell of condition {listing(self.schema.conditions[unseen])}, of which "
+                "nothing would be learnt; leave some to train on, or register the cells without it"
+            )
+        moved = np.array([val_idx[codes[val_idx] == code][0] for code in unseen], dtype=np.int64)
+        return np.sort(np.append(train_idx, moved)), np.setdiff1d(val_idx, moved)
 
     @abstractmethod
     def _decode(  # type: ignore[override] # a point alone does not say which cell is meant

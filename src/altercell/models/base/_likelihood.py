@@ -19,7 +19,7 @@ from altercell.losses import half_squared_error
 from altercell.models.base._cells import Cells
 from altercell.models.base._draws import CountDraws
 from altercell.models.base._latent import INFERENCE_BATCH
-from altercell.models.base._request import Way
+from altercell.models.base._request import Request, Way
 from altercell.models.base._response import COUNT_SCALE
 from altercell.nn import CountDecoder
 
@@ -210,6 +210,15 @@ class LikelihoodModel(Base):
 
     def _way_space(self, way: Way, **options: Any) -> str:
         return self._answer_space(**(self._log_options(options) if way == "residual" else options))
+
+    def _doubts(self, cells: Cells, request: Request, **options: Any) -> list[str]:
+        doubts = super()._doubts(cells, request, **options)
+        if self.counts and request.way == "decoded" and options.get("output") == "log":
+            doubts.append(
+                "these are logarithms of expected counts, which lie above the mean of measured cells' logarithms; "
+                "cells='sampled' draws counts, which compare with measured cells"
+            )
+        return doubts
 
     def _drawn(self, outputs: Mapping[str, Any], draws: CountDraws | None) -> torch.Tensor:
         """Return expected cells, or with `draws` counts drawn from the likelihood."""

@@ -18,6 +18,7 @@ from scvi.model.base import BaseModelClass
 from altercell._random import isolated_rng
 from altercell._space import check_space, get_space
 from altercell.data._checks import (
+    LOG_LIMIT,
     ValueSummary,
     check_column,
     check_columns,
@@ -29,7 +30,7 @@ from altercell.data._checks import (
 from altercell.errors import DataError, GeneMismatchError, GroupError, KeyNotFoundError, NotTrainedError, listing
 from altercell.models.base._cells import Cells, align_genes, matrix_of
 from altercell.models.base._files import FileMixin
-from altercell.models.base._schema import REGISTRY_ENTRY, Schema
+from altercell.models.base._schema import REGISTRY_ENTRY, Schema, as_names
 
 
 class AltercellModel(FileMixin, BaseModelClass):
@@ -53,6 +54,8 @@ class AltercellModel(FileMixin, BaseModelClass):
     ) -> None:
         super().__init__(adata, registry)
         self.schema = Schema.from_registry(self.registry_)
+        if not isinstance(seed, int | np.integer):
+            raise DataError(f"seed={seed!r} must be a whole number")
         self.seed = int(seed)
 
     @classmethod
@@ -108,7 +111,7 @@ class AltercellModel(FileMixin, BaseModelClass):
             layer=layer,
             batch_key=batch_key,
             labels_key=labels_key,
-            categorical_covariate_keys=list(categorical_covariate_keys) if categorical_covariate_keys else None,
+            categorical_covariate_keys=as_names(categorical_covariate_keys),
             size_factor_key=size_factor_key,
         )
         arguments[REGISTRY_ENTRY] = cls._check(adata, arguments["setup_args"], source)
@@ -164,7 +167,7 @@ class AltercellModel(FileMixin, BaseModelClass):
             layer=layer,
             batch_key=batch_key,
             labels_key=labels_key,
-            categorical_covariate_keys=list(categorical_covariate_keys) if categorical_covariate_keys else None,
+            categorical_covariate_keys=as_names(categorical_covariate_keys),
             size_factor_key=size_factor_key,
         )
         arguments[REGISTRY_ENTRY] = cls._check(mdata.mod[modality], arguments["setup_args"], source)
@@ -294,6 +297,25 @@ class AltercellModel(FileMixin, BaseModelClass):
         values = self._value_summary()
         if values is not None:
             check_log(values, self.registry_[REGISTRY_ENTRY]["place"], type(self).__name__)
+
+    def _require_pixels(self) -> None:
+        """Raise where registered values are too large for what a network of images is trained on."""
+        values = self._value_summary()
+        if values is not None and values.largest > LOG_LIMIT:
+            raise DataError(
+                f"{self.registry_[REGISTRY_ENTRY]['place']} holds pixels up to {values.largest:g}; scale them to 0..1, "
+                f"such as adata.X = adata.X / {values.largest:g}"
+            )
+
+    def _require_reachable(self, output_activation: str) -> None:
+        """Raise where registered values are negative, and what follows the decoder cannot be."""
+        values = self._value_summary()
+        if values is not None and values.smallest < 0 and output_activation != "linear":
+            raise DataError(
+                f"{self.registry_[REGISTRY_ENTRY]['place']} holds negative values (down to {values.smallest:.3g}), "
+                f"which no logarithms of counts are and which output_activation='{output_activation}' cannot give: "
+                "register log data that were not scaled (before sc.pp.scale), or set output_activation='linear'"
+            )
 
     def _require_counts(self) -> None:
         """Raise where the registered values cannot be counts."""

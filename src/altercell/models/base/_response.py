@@ -17,7 +17,7 @@ from mudata import MuData
 
 from altercell import __version__
 from altercell._space import COUNTS, LOG
-from altercell.errors import DataError, GroupError, NotTrainedError, listing
+from altercell.errors import DataError, GroupError, NotTrainedError, listing, named
 from altercell.models.base._answer import answer
 from altercell.models.base._cells import Cells, check_batch_size
 from altercell.models.base._latent import INFERENCE_BATCH
@@ -159,7 +159,7 @@ class ResponseModel(ABC, Base):
                 "seed": used if drawn or self._reads_seed(**options) else None,
                 "arguments": self._arguments_in_words(),
                 "options": ", ".join(f"{key}={_short(value)}" for key, value in options.items() if value is not None)
-                or None,
+                or "",
                 "trust": self._doubts(asked, requests[0], **options)
                 if several is None
                 else self._doubts_by_target(asked, requests, **options),
@@ -282,7 +282,13 @@ class ResponseModel(ABC, Base):
 
     def _doubts(self, cells: Cells, request: Request, **options: Any) -> list[str]:
         """Return the reasons not to trust the answer, each a sentence."""
-        doubts = []
+        doubts, values = [], self._value_summary()
+        if values is not None and values.smallest < 0:
+            doubts.append(
+                f"the model was set up on values down to {values.smallest:.3g}, which no logarithms of counts are"
+            )
+        if getattr(self, "interrupted_", False):
+            doubts.append("training was interrupted")
         if len(cells) < FEW_CELLS:
             doubts.append(f"only {len(cells)} source cells")
         sizes = self._group_sizes()
@@ -340,7 +346,7 @@ class ResponseModel(ABC, Base):
             # A category can be registered without a cell in it.
             if not seen[code]:
                 raise GroupError(
-                    f"{argument}='{self.schema.conditions[code]}' has no training cell; there are "
+                    f"{argument}={named(self.schema.conditions[code])} has no training cell; there are "
                     f"{listing(self.schema.conditions[seen])}"
                 )
 
@@ -362,6 +368,10 @@ class ResponseModel(ABC, Base):
         schema = self.schema
         conditions = schema.column(cells.data, str(schema.batch_key), "batch_key").iloc[cells.rows]
         keep = np.array(conditions == source)
+        if not keep.any():
+            raise GroupError(
+                f"no cell has {schema.batch_key} {named(source)}; there are {listing(pd.unique(conditions))}"
+            )
         if labels is not None:
             if schema.labels_key is None:
                 raise GroupError("labels were given, but the model was set up without labels_key")
@@ -370,12 +380,10 @@ class ResponseModel(ABC, Base):
             if missing:
                 there = pd.unique(column[keep])
                 raise GroupError(
-                    f"no cell of condition '{source}' has {schema.labels_key} {listing(missing)}; there are "
+                    f"no cell of condition {named(source)} has {schema.labels_key} {listing(missing)}; there are "
                     f"{listing(there, 12)}"
                 )
             keep &= np.asarray(column.isin(labels))
-        if not keep.any():
-            raise GroupError(f"no cell has {schema.batch_key} '{source}'; there are {listing(pd.unique(conditions))}")
         cells.rows = cells.rows[keep]
         return cells
 

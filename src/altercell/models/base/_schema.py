@@ -11,9 +11,20 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from altercell.errors import DataError, GroupError, KeyNotFoundError, listing
+from altercell.errors import DataError, GroupError, KeyNotFoundError, listing, named
 
 REGISTRY_ENTRY = "altercell"
+
+
+def as_names(names: str | Sequence[str] | None) -> list[str] | None:
+    """Return names of columns as a list, also where one alone is given; None for none.
+
+    Parameters
+    ----------
+    names
+        A name, several, or None.
+    """
+    return ([names] if isinstance(names, str) else list(names)) if names else None
 
 
 def as_list(names: object) -> list[object] | None:
@@ -140,7 +151,7 @@ class Schema:
         hits = np.flatnonzero(self.conditions == condition)
         if len(hits) == 0:
             raise GroupError(
-                f"{argument}='{condition}' is no condition of obs['{self.batch_key}'] in training; there are "
+                f"{argument}={named(condition)} is no condition of obs['{self.batch_key}'] in training; there are "
                 f"{listing(self.conditions)}"
             )
         return int(hits[0])
@@ -171,11 +182,11 @@ class Schema:
             The model has not seen it, or has no labels.
         """
         if self.labels_key is None:
-            raise GroupError(f"{argument}='{label}' was given, but the model was set up without labels_key")
+            raise GroupError(f"{argument}={named(label)} was given, but the model was set up without labels_key")
         code = int(self.label_codes([label])[0])
         if code < 0:
             raise GroupError(
-                f"{argument}='{label}' is no label of obs['{self.labels_key}'] in training; there are "
+                f"{argument}={named(label)} is no label of obs['{self.labels_key}'] in training; there are "
                 f"{listing(self.labels)}"
             )
         return code

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
+import inspect
 import logging
 import signal
 import threading
@@ -15,13 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from scvi.train import TrainRunner
 from torch.utils.data import Sampler
 
 from altercell._random import isolated_rng
-from altercell.errors import DataError, NotTrainedError
+from altercell.errors import DataError, NotTrainedError, listing
 from altercell.models.base._cells import Cells
+from altercell.models.base._files import FileMixin
 from altercell.train import BestWeights, CellDataModule, ResumeFile, TrainingPlan, split_cells
 
 if TYPE_CHECKING:
@@ -66,8 +69,10 @@ class Runner(TrainRunner):
                 raise
             # Lightning turns a keyboard interrupt into an exit, which would close a notebook's kernel.
             self.model.interrupted_ = True
+            n_epochs = self.training_plan.first_epoch + len(self.training_plan.records)
             warnings.warn(
-                "training was interrupted; the model keeps its weights and its history so far",
+                f"training was interrupted after {n_epochs} epochs; the model keeps its weights and its history so far"
+                + ("" if n_epochs else ", and is not trained"),
                 UserWarning,
                 stacklevel=4,
             )
@@ -76,7 +81,8 @@ class Runner(TrainRunner):
                 signal.signal(signal.SIGINT, handler)
             self._update_history()
             self.model.module.eval()
-        self.model.is_trained_ = True
+        # What was stopped before its first epoch ended has learnt next to nothing.
+        self.model.is_trained_ = self.model.is_trained_ or bool(self.training_plan.records)
         self.model.to_device(self.device)
         self.model.trainer = self.trainer
 
@@ -117,8 +123,9 @@ class TrainingMixin(Base):
     _train_runner_cls: ClassVar[type[Runner]] = Runner
     #: The paper's optimiser settings; `plan_kwargs` overrides them.
     _plan_defaults: ClassVar[Mapping[str, Any]] = {}
+    _kept: ClassVar[tuple[str, ...]] = (*FileMixin._kept, "interrupted_")
     is_trained_: bool
-    #: Whether the last training was interrupted by the user.
+    #: Whether the user interrupted the last training (Ctrl-C, or the notebook's stop); the model keeps its weights.
     interrupted_: bool = False
     # While train() runs: that it does, and the data module that it was given.
     _in_training: bool = False
@@ -191,6 +198,7 @@ class TrainingMixin(Base):
             raise DataError(f"max_epochs={max_epochs} must be at least 1, and batch_size={batch_size} at least 2")
         used = self.seed if seed is None else int(seed)
         settings = {**self._plan_defaults, **(plan_kwargs or {})}
+        self._check_settings(settings)
         first_epoch = len(next(iter((self.history_ or {}).values()), ()))
         watches_score = early_stopping_monitor != "validation_loss"
         if early_stopping_monitor == "train_loss" or early_stopping_monitor.endswith("_train"):
@@ -247,7 +255,8 @@ class TrainingMixin(Base):
         best.put_back(plan)
         self.train_indices_, self.validation_indices_ = getattr(data, "train_idx", None), getattr(data, "val_idx", None)
         self.test_indices_ = getattr(data, "test_idx", None)
-        self._after_training(datamodule)
+        if self.is_trained_:
+            self._after_training(datamodule)
 
     @contextlib.contextmanager
     def as_trained(self) -> Iterator[None]:
@@ -294,6 +303,7 @@ class TrainingMixin(Base):
             train_idx, val_idx = self._split(cells, train_size, seed)
         else:
             train_idx, val_idx = _without(len(cells), validation_indices)
+        train_idx, val_idx = self._with_every_condition(cells, train_idx, val_idx, validation_indices is not None)
         return CellDataModule(
             cells,
             train_idx,
@@ -305,9 +315,27 @@ class TrainingMixin(Base):
             val_batches=self._validation_batches(cells, val_idx, batch_size, seed),
         )
 
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse arguments of the training plan that neither it nor the loss has."""
+        functions = [cls.__init__ for cls in self._training_plan_cls.__mro__ if issubclass(cls, LightningModule)]
+        known = {name for each in (*functions, self.module.loss) for name in inspect.signature(each).parameters}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            meant = difflib.get_close_matches(unknown[0], sorted(known), n=1)
+            raise DataError(
+                f"plan_kwargs has {listing(unknown)}, which the training plan does not know"
+                + (f"; did you mean {listing(meant)}?" if meant else "")
+            )
+
     def _split(self, cells: Cells, train_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of the training and of the validation cells."""
         return split_cells(len(cells), train_size, seed)
+
+    def _with_every_condition(
+        self, cells: Cells, train_idx: np.ndarray, val_idx: np.ndarray, chosen: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the split after a check of what the network has to see; `chosen`: by the user."""
+        return train_idx, val_idx
 
     def _train_batches(
         self, cells: Cells, train_idx: np.ndarray, batch_size: int, seed: int, first_epoch: int
@@ -346,13 +374,13 @@ class TrainingMixin(Base):
         genes = hashlib.sha256("\n".join(map(str, self.schema.genes)).encode()).hexdigest()[:16]
         identity = {
             "model": type(self).__name__,
-            "arguments": str(self._constructor_arguments()),
+            **{f"argument {name}": str(value) for name, value in self._constructor_arguments().items()},
             "genes": genes,
             "n_cells": int(self.summary_stats["n_cells"]),
             "cells": self._digest_of_cells(),
             "seed": seed,
             "batch_size": batch_size,
             "train_size": float(train_size),
-            "plan": str(sorted(settings.items())),
+            **{f"plan_kwargs {name}": str(value) for name, value in settings.items()},
         }
         return ResumeFile(folder / RESUME_FILE, identity)

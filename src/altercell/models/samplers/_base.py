@@ -31,7 +31,7 @@ class CellSampler(Augmentation, FittedModel):
     """
 
     #: Why its cells are not to be taken for new ones.
-    doubt: ClassVar[str]
+    _doubt: ClassVar[str]
 
     def __init__(
         self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0
@@ -89,7 +89,7 @@ class CellSampler(Augmentation, FittedModel):
                 "seed": used,
                 "batch_key": self.schema.batch_key,
                 "labels_key": self.schema.labels_key,
-                "trust": [self.doubt, *self._few_cells(groups)],
+                "trust": [self._doubt, *self._few_cells(groups)],
             }
             blocks = self._drawn(groups, rng, check_batch_size(batch_size))
             return answer(blocks, self._obs_of(groups), self._var(), provenance, path)
@@ -99,7 +99,7 @@ class CellSampler(Augmentation, FittedModel):
         """Yield cells of groups, by blocks of rows."""
 
     def _n_classes(self) -> int:
-        return int(self.class_of_group().max()) + 1
+        return int(self._class_table().max()) + 1
 
 
 class TrainingCellSampler(CellSampler):

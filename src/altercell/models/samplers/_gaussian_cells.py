@@ -36,7 +36,7 @@ class GaussianCells(CellSampler):
         Number of principal components.
     """
 
-    doubt = "values are continuous, and hardly any is zero: compare with real cells"
+    _doubt = "values are continuous, and hardly any is zero: compare with real cells"
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ class NeighbourBootstrap(TrainingCellSampler):
         Number of principal components.
     """
 
-    doubt = "every count is one of a training cell: no privacy, and nothing that training has not seen"
+    _doubt = "every count is one of a training cell: no privacy, and nothing that training has not seen"
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ class ResampledCells(TrainingCellSampler):
         See :class:`CellSampler`.
     """
 
-    doubt = "these are training cells, drawn again"
+    _doubt = "these are training cells, drawn again"
 
     def _drawn(self, groups: np.ndarray, rng: np.random.Generator, batch_size: int) -> Iterator[Any]:
         cells = self.cells(rows=self._seeds(self._class_of(groups), rng))

@@ -36,7 +36,7 @@ class SimulatedCells(CellSampler):
         See :class:`CellSampler`; the cells are counts.
     """
 
-    doubt = "genes of these cells depend on each other only by their class and total"
+    _doubt = "genes of these cells depend on each other only by their class and total"
 
     def __init__(
         self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0

@@ -54,7 +54,7 @@ class Sugar(TrainingCellSampler):
         other means than the class has.
     """
 
-    doubt = "points are smoothed and cover a class evenly, not as its cells do: compare with real cells"
+    _doubt = "points are smoothed and cover a class evenly, not as its cells do: compare with real cells"
 
     def __init__(
         self,

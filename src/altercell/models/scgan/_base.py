@@ -15,12 +15,12 @@ from mudata import MuData
 from altercell._random import isolated_rng
 from altercell.errors import DataError, GroupError, check_choice
 from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, ClassCounts, Classes, TrainingMixin
-from altercell.models.scgan._generation import Generation
 from altercell.models.scgan._module import N_QUANTILES, ScGANModule
+from altercell.models.scgan._paths import Paths
 from altercell.train import TrainingPlan, WGANTrainingPlan
 
 
-class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
+class WassersteinGAN(Paths, TrainingMixin, AltercellModel):
     """What ScGAN, CscGAN and WGAN share: a generator against a critic, and `generate`.
 
     Parameters
@@ -90,12 +90,12 @@ class WassersteinGAN(Generation, TrainingMixin, AltercellModel):
     def _class_codes(self, classes: Classes | None) -> torch.Tensor:
         """Return the class of each (condition, label)."""
         if classes is None:
-            return torch.from_numpy(self.class_of_group())
+            return torch.from_numpy(self._class_table())
         check_choice("classes", classes, get_args(Classes))
         for what, key in (("labels", "labels_key"), ("conditions", "batch_key")):
             if classes in (what, "both") and getattr(self.schema, key) is None:
                 raise GroupError(f"classes='{classes}' needs {key}= in setup_anndata, the column of the {what}")
-        return torch.from_numpy(self.class_of_group())
+        return torch.from_numpy(self._class_table())
 
     def train(
         self,

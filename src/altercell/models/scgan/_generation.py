@@ -51,14 +51,7 @@ class Generation(Augmentation, Base):
         path: str | Path | None,
     ) -> AnnData:
         self._check_trained()
-        check_choice("output", output, get_args(Values))
-        if output in ("rounded", "counts") and not self.module.scales:
-            raise DataError(f"output='{output}' makes counts, and this model was set up on log data")
-        if output == "log" and self.module.scales and self._total_is_of_a_subset():
-            raise DataError(
-                "output='log' needs each cell's total over all genes, and these counts are of a choice of genes; set "
-                "the model up with size_factor_key='size_factor' (altercell.data writes it)"
-            )
+        self._check_output(output)
         with self._inference(seed) as used:
             rng = np.random.default_rng(used)
             totals_rng = rng.spawn(1)[0]  # its own, so that the same seed makes the same cells for every output
@@ -97,6 +90,16 @@ class Generation(Augmentation, Base):
                 made.obs[key] = np.maximum(made.obs[key], np.asarray(made.X.sum(axis=1)).ravel())
             return made
 
+    def _check_output(self, output: str) -> None:
+        check_choice("output", output, get_args(Values))
+        if output in ("rounded", "counts") and not self.module.scales:
+            raise DataError(f"output='{output}' makes counts, and this model was set up on log data")
+        if output == "log" and self.module.scales and self._total_is_of_a_subset():
+            raise DataError(
+                "output='log' needs each cell's total over all genes, and these counts are of a choice of genes; set "
+                "the model up with size_factor_key='size_factor' (altercell.data writes it)"
+            )
+
     def _made(
         self, classes: np.ndarray, batch_size: int, rng: np.random.Generator
     ) -> Iterator[tuple[slice, np.ndarray]]:
@@ -118,17 +121,24 @@ class Generation(Augmentation, Base):
         draws: CountDraws | None,
     ) -> np.ndarray:
         """Return cells as they are asked for; `totals` are those of whole numbers."""
-        if output == "model" or not self.module.scales:
-            return made
-        share = made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)
         if totals is None:
-            return np.log1p(LOG_TOTAL * self.module.covered.cpu().numpy()[classes][:, None] * share)
+            return self._in_output(output, made, self.module.covered.cpu().numpy()[classes])
+        share = _shares(made)
         if draws is None:
             return np.rint(totals[:, None] * share).astype(np.float32)
         head = CountHead(self.module.head_factors.cpu().numpy(), self.module.head_dispersion.cpu().numpy())
         # As little dispersion as makes no difference stands for none.
         size = torch.from_numpy(1 / np.maximum(head.dispersion, 1e-6))
         return draws(torch.from_numpy(head.means(share, totals, classes)), size).numpy()
+
+    def _in_output(self, output: str, made: np.ndarray, covered: np.ndarray) -> np.ndarray:
+        """Return cells as the network makes them or, with ``"log"``, on the log scale.
+
+        `covered` is the share of a cell's counts that the registered genes have, shape ``(n_cells,)``.
+        """
+        if output == "model" or not self.module.scales:
+            return made
+        return np.log1p(LOG_TOTAL * covered[:, None] * _shares(made))
 
     def _fit_count_head(self, measured: ClassCounts) -> None:
         """Fit the head that draws counts to what the trained generator makes of every class."""
@@ -137,8 +147,7 @@ class Generation(Augmentation, Base):
         with self._inference(0) as used:
             rng = np.random.default_rng(used)
             made = np.concatenate([block for _, block in self._made(classes, HEAD_CELLS, rng)]).astype(np.float64)
-        profiles = made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)
-        head = CountHead.fit(profiles, self._drawn_totals(classes, rng), classes, measured)
+        head = CountHead.fit(_shares(made), self._drawn_totals(classes, rng), classes, measured)
         self.module.head_factors.copy_(torch.from_numpy(head.factors))
         self.module.head_dispersion.copy_(torch.from_numpy(head.dispersion))
 
@@ -151,7 +160,7 @@ class Generation(Augmentation, Base):
             totals[mine] = np.interp(place[mine], shares, quantiles[number])
         return totals
 
-    def _output_space(self, output: Values) -> str:
+    def _output_space(self, output: str) -> str:
         if not self.module.scales:
             return self.space
         if output in ("rounded", "counts"):
@@ -160,3 +169,8 @@ class Generation(Augmentation, Base):
 
     def _library_size(self) -> float:
         return float(self.module.generator.scaled.total)
+
+
+def _shares(made: np.ndarray) -> np.ndarray:
+    """Return each gene's share of its cell, shape ``(n_cells, n_genes)``."""
+    return made / np.maximum(made.sum(axis=1, keepdims=True), 1e-8)

@@ -238,7 +238,7 @@ class ScGANModule(BaseModuleClass):
         noise
             Shape ``(n_cells, n_latent)``.
         classes
-            Class of each cell, shape ``(n_cells,)``.
+            Class of each cell, shape ``(n_cells,)``; or its shares of the classes, ``(n_cells, n_classes)``.
         """
         return (self.generator if self.average is None else self.average)(noise, classes)
 

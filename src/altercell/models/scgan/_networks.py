@@ -48,13 +48,15 @@ class ClassNorm(nn.Module):
         h
             Units, shape ``(n_cells, width)``.
         classes
-            Class of each cell, shape ``(n_cells,)``.
+            Class of each cell, shape ``(n_cells,)``; or its shares of the classes, ``(n_cells, n_classes)``.
         keep
             Whether a batch in training enters the running statistics.
         """
         unkept = self.training and not keep
         mean, variance = (None, None) if unkept else (self.running_mean, self.running_var)
         normal = F.batch_norm(h, mean, variance, None, None, self.training, MOMENTUM, EPS)
+        if classes.ndim == 2:
+            return normal * (classes @ self.scale) + classes @ self.shift
         return normal * self.scale[classes] + self.shift[classes]
 
 
@@ -122,7 +124,7 @@ class Generator(nn.Module):
         noise
             Shape ``(n_cells, n_latent)``.
         classes
-            Class of each cell, shape ``(n_cells,)``.
+            Class of each cell, shape ``(n_cells,)``; or its shares of the classes, ``(n_cells, n_classes)``.
         keep
             Whether a batch in training enters the running statistics.
 

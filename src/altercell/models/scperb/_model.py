@@ -124,6 +124,7 @@ class ScPerb(LatentModel, LatentArithmetic, ResponseModel, PairedTraining, Alter
         if smooth_l1_beta < 0:
             raise DataError(f"smooth_l1_beta={smooth_l1_beta} must not be negative")
         self._require_log()
+        self._require_reachable(output_activation)
         code = self._control_code(control)
         # A number of NumPy's is no plain data.
         control = control.item() if isinstance(control, np.generic) else control

@@ -116,6 +116,7 @@ class StyleTransferGAN(ResponseModel, TrainingMixin, AltercellModel):
         if not n_hidden:
             raise DataError("n_hidden is empty; give the widths from the genes to the bottleneck, such as [700, 100]")
         self._require_log()
+        self._require_reachable(output_activation)
         with isolated_rng(seed):
             self.module = StyleTransferModule(
                 len(self.schema.genes),

@@ -79,7 +79,7 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
     network
         ``"mlp"``: Table 3; ``"conv"``: Table 1, small images; ``"unet"``: Table 2, images of 64 x 64 pixels.
     image_shape
-        (channels, height, width) of the images, which are the flattened rows of X.
+        (channels, height, width) of the images, needed for them; they are the flattened rows of X.
     variational
         Whether q(z | x, s) has a variance; without one it is an autoencoder, and there is no divergence.
     batch_norm
@@ -130,7 +130,10 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)
-        self._check_values(gene_likelihood)
+        if network != "mlp" and gene_likelihood == "gaussian":
+            self._require_pixels()
+        else:
+            self._check_values(gene_likelihood)
         for name, value, choices in (
             ("mmd_on", mmd_on, MMDLayer),
             ("mmd_estimator", mmd_estimator, Estimator),
@@ -139,6 +142,12 @@ class TrVAE(Surgery, LikelihoodModel, ConditionalDecoding, ResponseModel, Traini
             ("batch_norm", batch_norm, BatchNorm),
         ):
             check_choice(name, value, get_args(choices))
+        if gene_likelihood == "gaussian":
+            self._require_reachable(output_activation)
+        if network != "mlp" and image_shape is None:
+            raise DataError(
+                f"network='{network}' needs image_shape=(channels, height, width), such as adata.uns['image_shape']"
+            )
         _check_numbers(n_hidden, kernel_widths, reconstruction_weight, kl_weight, mmd_weight)
         with isolated_rng(seed):
             self.module = TrVAEModule(
