@@ -58,6 +58,7 @@ def candidates(source: str, length: float = 1.0) -> list[Candidate]:
         candidate(ac.ScPerb, "ScPerb, transport", pairing="transport", **scperb),
         candidate(ac.ScPerb, "ScPerb, quadratic", **quadratic, **scperb),
         candidate(ac.ScPerb, "ScPerb, quadratic, transport", pairing="transport", **quadratic, **scperb),
+        candidate(ac.WGAN, train={"n_steps": round(1_000 * length)}),
         candidate(ac.StyleTransferGAN, train={} if length == 1 else epochs(77)),
         # The weight of the divergence rises to .25, a quarter of scvi-tools' warm-up, whatever the length.
         candidate(ac.SCVI, train=epochs(100, plan_kwargs=warmup), predict={"cells": "sampled"}),

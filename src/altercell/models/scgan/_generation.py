@@ -78,7 +78,7 @@ class Generation(Augmentation, Base):
             made = answer(
                 (
                     self._as(output, block, classes[rows], None if totals is None else totals[rows], draws)
-                    for rows, block in self._made(classes, check_batch_size(batch_size), rng)
+                    for rows, block in self._generated(classes, check_batch_size(batch_size), rng)
                 ),
                 obs,
                 self._var(),
@@ -100,7 +100,7 @@ class Generation(Augmentation, Base):
                 "the model up with size_factor_key='size_factor' (altercell.data writes it)"
             )
 
-    def _made(
+    def _generated(
         self, classes: np.ndarray, batch_size: int, rng: np.random.Generator
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield what the network makes of each class, by blocks, and which of the cells these are."""
@@ -146,7 +146,7 @@ class Generation(Augmentation, Base):
         classes = np.repeat(there, max(HEAD_CELLS, -(-LEAST_HEAD_CELLS // len(there))))
         with self._inference(0) as used:
             rng = np.random.default_rng(used)
-            made = np.concatenate([block for _, block in self._made(classes, HEAD_CELLS, rng)]).astype(np.float64)
+            made = np.concatenate([block for _, block in self._generated(classes, HEAD_CELLS, rng)]).astype(np.float64)
         head = CountHead.fit(_shares(made), self._drawn_totals(classes, rng), classes, measured)
         self.module.head_factors.copy_(torch.from_numpy(head.factors))
         self.module.head_dispersion.copy_(torch.from_numpy(head.dispersion))

@@ -124,43 +124,6 @@ class ScGAN(WassersteinGAN):
         return self._generate(n, None, None, output, seed, batch_size, path)
 
 
-class WGAN(ScGAN):
-    """A Wasserstein GAN on log data: :class:`ScGAN` without the library-size layer.
-
-    Parameters
-    ----------
-    adata
-        AnnData of log data registered with :meth:`setup_anndata`; None with `registry`.
-    registry, n_latent, n_hidden, critic_hidden, penalty_weight, average_decay, seed
-        As in :class:`ScGAN`.
-    """
-
-    def __init__(
-        self,
-        adata: AnnData | MuData | None = None,
-        registry: Mapping[str, Any] | None = None,
-        *,
-        n_latent: int = 128,
-        n_hidden: Sequence[int] = (256, 512, 1024),
-        critic_hidden: Sequence[int] | None = None,
-        penalty_weight: float = 10.0,
-        average_decay: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            adata,
-            registry,
-            n_latent=n_latent,
-            n_hidden=n_hidden,
-            critic_hidden=critic_hidden,
-            library_size=None,
-            penalty_weight=penalty_weight,
-            average_decay=average_decay,
-            seed=seed,
-        )
-        self.init_params_ = self._get_init_params(locals())
-
-
 class CscGAN(WassersteinGAN):
     """cscGAN: a scGAN whose cells are of a class, such as a cell type :cite:p:`Marouf2020`.
 
