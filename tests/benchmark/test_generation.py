@@ -15,7 +15,7 @@ from altercell.errors import DataError, KeyNotFoundError
 from altercell.models.base import FittedModel, GenerativeModel
 from altercell.models.samplers import ResampledCells
 
-QUICK: dict[str, Any] = {"labels_key": "cell_type", "n_genes": 40, "n_trees": 15, "progress": False}
+QUICK: dict[str, Any] = {"labels_key": "cell_type", "n_genes": 40, "n_trees": 8, "progress": False}
 
 
 @pytest.fixture(scope="module")

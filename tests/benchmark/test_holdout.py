@@ -227,7 +227,7 @@ def test_numbers_are_groups_as_text_is(small_cells: AnnData, keys: dict[str, Any
     [
         ({"hold_out": ["type_0", "type_0"]}, GroupError, "'type_0' is held out twice"),
         ({"hide": "some"}, DataError, "hide='some'"),
-        ({"seeds": [0, 0]}, DataError, "seeds='0', '0' must be"),
+        ({"seeds": [0, 0]}, DataError, "seeds=0, 0 must be"),
         ({"seeds": 0}, DataError, "seeds=0 must be"),
         ({"target": []}, GroupError, "target=.. must be a condition"),
         ({"n_tree": 5}, TypeError, "no argument 'n_tree'; the scores take 'metrics', 'n_cells'"),

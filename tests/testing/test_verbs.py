@@ -14,6 +14,7 @@ from .suite import Net, Shift, subject_of
 PLUMBING = {"setup_anndata", "setup_mudata", "train", "cells", "to_device", "space", "counts"}
 PLUMBING |= {"save", "load", "load_registry", "convert_legacy_save"}
 PLUMBING |= {"as_trained", "interrupted_"}  # for callbacks and for the benchmark; tests/models/base
+PLUMBING |= {"augment"}  # appends to X, whatever layer was registered; tests/models/base/test_augment.py
 PLUMBING |= {"load_query_data"}  # makes another model, as load does; tests/models/trvae/test_surgery.py
 PLUMBING |= {"get_calibration"}  # refused with own_type=True; tests/models/stack/test_calibration.py
 PLUMBING |= {"cell_ways", "has_unshifted", "works_on_counts", "log_scale"}  # what `predict` offers; tests/models/base
@@ -40,7 +41,6 @@ def test_the_verbs_of_a_model_that_does_all():
     assert set(verbs_of(subject_of(Net))) == {*VERBS, "predict_study"} - {
         "get_mmd_representation",
         "get_mean",
-        "augment",
         "interpolate noise",
     }
     assert set(queries_of(subject_of(Net))) == {"predict", "get_latent_representation"}

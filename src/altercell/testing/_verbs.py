@@ -83,7 +83,6 @@ VERBS: dict[str, Verb] = {
     "get_mmd_representation": Verb("get_mmd_representation", lambda model, seed: model.get_mmd_representation()),
     "decode": Verb("decode", _decode),
     "generate": Verb("generate", _generate, lambda Model: True),
-    "augment": Verb("augment", lambda model, seed: model.augment(20, seed=seed), lambda Model: True),
     "generate from the prior": Verb("generate", _prior, lambda Model: True),
     "get_delta": Verb("get_delta", lambda model, seed: model.get_delta(SOURCE, TARGET)),
     "get_delta, resampled": Verb("get_delta", _resampled, lambda Model: True),

@@ -104,3 +104,18 @@ def test_what_it_refuses(counts, tmp_path):
         ac.SimulatedCells.load(tmp_path / "model").augment(5)
     with pytest.raises(NotTrainedError):
         ac.SimulatedCells(model.adata).augment(5)
+
+
+def test_cells_on_disk_and_of_dask(counts, tmp_path):
+    data = counts.copy()
+    data.X = sparse.csr_matrix(data.X)
+    model = sampler(data)
+    data.write_h5ad(tmp_path / "cells.h5ad")
+    whole = model.augment(5, seed=0)
+    backed = model.augment(5, adata=ad.read_h5ad(tmp_path / "cells.h5ad", backed="r"), seed=0)
+    np.testing.assert_array_equal(dense(whole.X), dense(backed.X))
+    import dask.array as da
+
+    lazy = data.copy()
+    lazy.X = da.from_array(dense(data.X), chunks=(100, -1)).map_blocks(sparse.csr_matrix)
+    np.testing.assert_array_equal(dense(whole.X), dense(model.augment(5, adata=lazy, seed=0).X))

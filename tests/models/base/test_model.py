@@ -120,9 +120,9 @@ def no_value(adata: AnnData) -> AnnData:
         ),
         (
             lambda a: a,
-            {"categorical_covariate_keys": "donor"},
+            {"categorical_covariate_keys": "xyz"},
             KeyNotFoundError,
-            "categorical_covariate_keys='donor' is not a column",
+            "categorical_covariate_keys='xyz' is not a column",
         ),
     ],
 )

@@ -359,10 +359,10 @@ def test_a_process_that_is_killed_can_be_started_again(build, make_cells, tmp_pa
     [
         ({}, {"seed": 1}, "belongs to another run: seed is 0 there and 1 here. Remove it or choose another folder"),
         ({}, {"batch_size": 16}, "batch_size is 32 there and 16 here"),
-        ({}, {"early_stopping_patience": 3}, "plan_kwargs patience is 25 there and 3 here"),
+        ({}, {"early_stopping_patience": 3}, "another run: early stopping's patience is 25 there and 3 here"),
         ({}, {"train_size": 0.8}, "train_size is 0.9 there and 0.8 here"),
-        ({}, {"plan_kwargs": {"lr": 1.0}}, "another run: plan_kwargs lr is 0.001 there and 1.0 here"),
-        ({"n_hidden": 8}, {}, "another run: argument n_hidden is 16 there and 8 here. Remove"),
+        ({}, {"plan_kwargs": {"lr": 1.0}}, "another run: plan_kwargs\\['lr'\\] is 0.001 there and 1.0 here"),
+        ({"n_hidden": 8}, {}, "another run: argument 'n_hidden' is 16 there and 8 here. Remove"),
     ],
 )
 def test_the_state_of_another_run_is_refused(build, tmp_path, options, training, message):

@@ -86,7 +86,7 @@ class Augmentation(ClassedGeneration):
         made = self.generate(**{**given, **self._beside_measured, **options})
         columns = slice(None) if measured.columns is None else measured.columns
         view = measured.adata[:, columns]
-        before = view.to_memory() if measured.adata.isbacked else view.copy()
+        before = view.to_memory(copy=True)  # also where it is on disk, or of dask
         before.obs = measured.obs()
         after = self._as_measured(made, before)
         before.obs[key], after.obs[key] = False, True

@@ -215,7 +215,9 @@ class TrainingMixin(Base):
                 stop["validation"] = hashlib.sha256(
                     np.asarray(validation_indices, dtype=np.int64).tobytes()
                 ).hexdigest()
-            resume = self._resume_file(Path(resume_dir), used, batch_size, train_size, {**settings, **stop})
+            named = {f"plan_kwargs['{name}']": value for name, value in settings.items()}
+            named |= {f"early stopping's {name}": value for name, value in stop.items()}
+            resume = self._resume_file(Path(resume_dir), used, batch_size, train_size, named)
             first_epoch = resume.first_epoch(first_epoch)
         data = datamodule
         if data is None:
@@ -374,13 +376,13 @@ class TrainingMixin(Base):
         genes = hashlib.sha256("\n".join(map(str, self.schema.genes)).encode()).hexdigest()[:16]
         identity = {
             "model": type(self).__name__,
-            **{f"argument {name}": str(value) for name, value in self._constructor_arguments().items()},
+            **{f"argument '{name}'": str(value) for name, value in self._constructor_arguments().items()},
             "genes": genes,
             "n_cells": int(self.summary_stats["n_cells"]),
             "cells": self._digest_of_cells(),
             "seed": seed,
             "batch_size": batch_size,
             "train_size": float(train_size),
-            **{f"plan_kwargs {name}": str(value) for name, value in settings.items()},
+            **{name: str(value) for name, value in settings.items()},
         }
         return ResumeFile(folder / RESUME_FILE, identity)
