@@ -34,8 +34,11 @@ def plots(make):
     bands = pd.DataFrame(
         {"label": np.repeat(["B", "T"], 3), "level": [0.1, 0.5, 0.9] * 2, "share": [0.2, 0.6, 0.9] * 2}
     )
+    kept = pd.DataFrame({"share": [0.5, 0.1, 0.01] * 4, "seed": np.repeat([0, 1], 6), "value": rng.uniform(size=12)})
+    kept["method"] = np.repeat(["cut", "a method of a very long name"] * 2, 3)
     models = {"ScGen": pred, "a model of a very long name": control}
     return {
+        "augmentation_curve": lambda ax: pl.augmentation_curve(kept, ax=ax),
         "calibration": lambda ax: pl.calibration(bands, ax=ax),
         "classifier": lambda ax: pl.classifier(scored, ax=ax),
         "cosines": lambda ax: pl.cosines(cosines, ax=ax),
@@ -43,10 +46,13 @@ def plots(make):
         "gene_distribution": lambda ax: pl.gene_distribution("ISG15", arms, ax=ax),
         "gene_means": lambda ax: pl.gene_means(pred, real, control=control, ax=ax),
         "gene_variances": lambda ax: pl.gene_variances(pred, real, control=control, ax=ax),
+        "generated_map": lambda ax: pl.generated_map(pred, real, color="cell_type", ax=ax),
         "image_grid": lambda ax: pl.image_grid(images, images[::-1], image_shape=(8, 8), ax=ax),
         "interpolation": lambda ax: pl.interpolation(path, genes, ax=ax),
         "latent_umap": lambda ax: pl.latent_umap(images, ["control", "a condition of a long name"] * 30, ax=ax),
+        "marker_correlations": lambda ax: pl.marker_correlations(pred, real, [*genes, "gene3", "gene4"], ax=ax),
         "means_and_variances": lambda ax: pl.means_and_variances(models, real, control=control, ax=ax),
+        "roc_curve": lambda ax: pl.roc_curve(pred, real, n_trees=5, ax=ax),
         "score_bars": lambda ax: pl.score_bars(table, "mse", ax=ax),
         "score_map": lambda ax: pl.score_map(table, floor=two[0], ceiling=two[1], ax=ax),
         "score_pairs": lambda ax: pl.score_pairs(table, *two, "mse", ax=ax),

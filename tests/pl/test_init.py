@@ -3,9 +3,9 @@ import sys
 
 import altercell.pl as pl
 
-NAMES = ["calibration", "classifier", "cosines", "dots", "gene_distribution", "gene_means", "gene_variances"]
-NAMES += ["image_grid", "interpolation", "latent_umap", "means_and_variances", "score_bars", "score_map"]
-NAMES += ["score_pairs", "scores", "training", "umap"]
+NAMES = ["augmentation_curve", "calibration", "classifier", "cosines", "dots", "gene_distribution", "gene_means"]
+NAMES += ["gene_variances", "generated_map", "image_grid", "interpolation", "latent_umap", "marker_correlations"]
+NAMES += ["means_and_variances", "roc_curve", "score_bars", "score_map", "score_pairs", "scores", "training", "umap"]
 
 
 def test_the_plots_of_the_first_set_are_public():

@@ -53,13 +53,19 @@ def ceiling(
     DataError
         If there are fewer than 4 real cells.
     """
-    if real.n_obs < 4:
-        raise DataError(f"two halves of the real cells need 4 cells or more; there are {real.n_obs}")
+    rows = halves(real.n_obs, seed)
     names = chosen_metrics(metrics, n_top)
-    order = np.random.default_rng([seed, 3]).permutation(real.n_obs)
-    first, second = (real[np.sort(half)] for half in np.array_split(order, 2))
+    first, second = (real[half] for half in rows)
     # The halves are no predictions from control cells, whatever their names look like.
     return score(compare(first, second, control, basis=real, paired=False, n_top=n_top, seed=seed, **kwargs), names)
+
+
+def halves(n_real: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of two random halves of the real cells, sorted; the first has one more of an odd number."""
+    if n_real < 4:
+        raise DataError(f"two halves of the real cells need 4 cells or more; there are {n_real}")
+    first, second = np.array_split(np.random.default_rng([seed, 3]).permutation(n_real), 2)
+    return np.sort(first), np.sort(second)
 
 
 def subsample_spread(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from altercell.metrics._matrix import Matrix, as_matrices
@@ -52,10 +54,50 @@ def forest_auc(
     -------
     The area; nan where an arm has fewer than 2 cells or the basis has no variance.
     """
+    scores = forest_scores(
+        x, y, basis, n_trees=n_trees, n_folds=n_folds, n_pcs=n_pcs, n_cells=n_cells, seed=seed, n_jobs=n_jobs
+    )
+    return scores.area()
+
+
+class ForestScores(NamedTuple):
+    """What forests say of cells that they were not trained on; empty where they cannot be trained.
+
+    Attributes
+    ----------
+    is_real
+        1 for real cells, 0 for predicted ones: (n_cells,).
+    scores
+        The share of trees, averaged over them, that call a cell real: (n_cells,).
+    """
+
+    is_real: np.ndarray
+    scores: np.ndarray
+
+    def area(self) -> float:
+        """Area under the ROC curve; nan where there are no scores."""
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(self.is_real, self.scores)) if len(self.scores) else float("nan")
+
+
+def forest_scores(
+    x: Matrix,
+    y: Matrix,
+    basis: Matrix | None = None,
+    *,
+    n_trees: int = 1_000,
+    n_folds: int = 5,
+    n_pcs: int = 50,
+    n_cells: int | None = None,
+    seed: int = 0,
+    n_jobs: int | None = 1,
+) -> ForestScores:
+    """Score equal numbers of predicted and real cells on principal components; see `forest_auc`."""
     x, y = as_matrices(x, y)
     x_pcs, y_pcs = project_on_pcs(x, y, basis, n_pcs=n_pcs, seed=seed)
     x_rows, y_rows = equal_numbers(len(x_pcs), len(y_pcs), n_cells, seed)
-    return classifier_auc(x_pcs[x_rows], y_pcs[y_rows], n_trees=n_trees, n_folds=n_folds, seed=seed, n_jobs=n_jobs)
+    return classifier_scores(x_pcs[x_rows], y_pcs[y_rows], n_trees=n_trees, n_folds=n_folds, seed=seed, n_jobs=n_jobs)
 
 
 def equal_numbers(n_x: int, n_y: int, n_cells: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,16 +115,22 @@ def classifier_auc(
     x: np.ndarray, y: np.ndarray, *, n_trees: int = 1_000, n_folds: int = 5, seed: int = 0, n_jobs: int | None = 1
 ) -> float:
     """Out-of-fold area under the ROC curve of a random forest on features (n_cells, n_features); see `forest_auc`."""
+    return classifier_scores(x, y, n_trees=n_trees, n_folds=n_folds, seed=seed, n_jobs=n_jobs).area()
+
+
+def classifier_scores(
+    x: np.ndarray, y: np.ndarray, *, n_trees: int = 1_000, n_folds: int = 5, seed: int = 0, n_jobs: int | None = 1
+) -> ForestScores:
+    """Out-of-fold scores of a random forest on features (n_cells, n_features), first those of `x`."""
     from sklearn.ensemble import RandomForestClassifier
-    from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     folds = min(n_folds, len(x), len(y))
     if folds < 2 or x.shape[1] == 0:
-        return float("nan")
+        return ForestScores(np.zeros(0, dtype=int), np.zeros(0))
     features = np.concatenate([x, y])
     is_real = np.repeat([0, 1], [len(x), len(y)])
     forest = RandomForestClassifier(n_trees, random_state=seed, n_jobs=n_jobs)
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
     scores = cross_val_predict(forest, features, is_real, cv=split, method="predict_proba")[:, 1]
-    return float(roc_auc_score(is_real, scores))
+    return ForestScores(is_real, scores)

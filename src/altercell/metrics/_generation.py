@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from altercell.errors import DataError, KeyNotFoundError, listing
 from altercell.metrics._distances import mmd
-from altercell.metrics._matrix import Matrix, as_matrices, gene_means
+from altercell.metrics._matrix import Matrix, as_matrices, gene_means, genes_of
 from altercell.metrics._pcs import project_on_pcs
 
 #: Scales of the three Gaussians, relative to the median distance to the neighbours.
@@ -162,18 +162,34 @@ def marker_correlation(x: AnnData, y: AnnData, genes: Sequence[str]) -> float:
     KeyNotFoundError
         A gene is not in both.
     DataError
-        There are fewer than two genes, or cells are not given as AnnData.
+        There are fewer than two genes, values are NaN or infinite, or cells are not given as AnnData.
+    """
+    _, first, second = correlations(x, y, genes)
+    return mean_difference(first, second)
+
+
+def correlations(x: AnnData, y: AnnData, genes: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return the genes, each once, and their correlations in `x` and in `y`: (n_genes, n_genes) each.
+
+    See `marker_correlation`.
     """
     if not isinstance(x, AnnData) or not isinstance(y, AnnData):
-        raise DataError("marker_correlation finds genes by name: give both cells as AnnData")
+        raise DataError("correlations find genes by name: give both cells as AnnData")
     names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
     missing = [name for name in names if name not in x.var_names or name not in y.var_names]
     if missing:
         raise KeyNotFoundError(f"genes={listing(missing)} are not in both the generated and the real cells")
     if len(names) < 2:
-        raise DataError("marker_correlation needs two genes or more")
-    first, second = (_correlations(cells[:, names].X) for cells in (x, y))
-    pairs = np.triu_indices(len(names), 1)
+        raise DataError(f"correlations need two genes or more; genes={listing(names)}")
+    first, second = (
+        _correlations(genes_of(cells, np.asarray(names), name)) for cells, name in ((x, "generated"), (y, "real"))
+    )
+    return names, first, second
+
+
+def mean_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean absolute difference of two matrices of correlations over the pairs of genes."""
+    pairs = np.triu_indices(len(first), 1)
     return float(np.abs(first - second)[pairs].mean())
 
 

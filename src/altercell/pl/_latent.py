@@ -10,11 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from altercell.errors import DataError
-from altercell.pl._points import choose_rows, draw_points, lay_out, name_kinds
+from altercell.pl._points import check_kinds, choose_rows, draw_points, lay_out, name_kinds
 from altercell.pl._style import KINDS, colours, new_row
-
-# A legend of more kinds is not a legend; such values are numbers, or names of single cells.
-_MOST_KINDS = 60
 
 
 def latent_umap(
@@ -109,10 +106,7 @@ def _check_labels(kinds: pd.Categorical, panels: Mapping[str, np.ndarray]) -> No
     for name, values in panels.items():
         if len(values) != len(kinds):
             raise DataError(f"{name} have {len(values)} cells but there are {len(kinds)} labels: give one a cell")
-    if not 1 <= len(kinds.categories) <= _MOST_KINDS or (kinds.codes < 0).all():
-        raise DataError(
-            f"color has {len(kinds.categories)} different labels; 1 to {_MOST_KINDS} can be told apart in a legend"
-        )
+    check_kinds(kinds)
 
 
 def _axes(ax: Any, n: int) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 from anndata import AnnData
 
 from altercell._space import LOG, UNKNOWN, check_same_space, get_space
-from altercell.errors import DataError, KeyNotFoundError, listing
-from altercell.metrics._matrix import genes_of
+from altercell.errors import DataError, GeneMismatchError, KeyNotFoundError, listing
+from altercell.metrics._matrix import Matrix, genes_of
 
 
 def as_names(genes: str | Sequence[str]) -> list[str]:
@@ -111,6 +111,44 @@ def check_populations(populations: Mapping[str, AnnData]) -> None:
     if not isinstance(populations, Mapping) or not populations:
         raise DataError('populations are wanted by name, for example {"control": ..., "real": ..., "ScGen": pred}')
     check_same_space(*populations.values(), names=list(populations))
+
+
+def same_genes(populations: Mapping[str, AnnData | None]) -> dict[str, Matrix]:
+    """Return the values of populations that have the same genes, in the order of the first one's.
+
+    Parameters
+    ----------
+    populations
+        Cells by the name that errors call them; those that are None are passed over.
+
+    Returns
+    -------
+    The values by name, dense or CSR: (n_cells, n_genes) each.
+
+    Raises
+    ------
+    GeneMismatchError
+        If one lacks genes of another, or gene names occur twice.
+    SpaceMismatchError
+        If two are in different spaces.
+    DataError
+        If they are not AnnData, have no cells, or values are NaN or infinite.
+    """
+    given = {name: adata for name, adata in populations.items() if adata is not None}
+    others = [name for name, adata in given.items() if not isinstance(adata, AnnData)]
+    if others:
+        raise DataError(f"{listing(others)} must be AnnData, so that genes are found by name")
+    first, genes = next((name, adata.var_names) for name, adata in given.items())
+    for name, adata in given.items():
+        more = adata.var_names.difference(genes, sort=False)
+        if len(more):
+            raise GeneMismatchError(
+                f"{first} lacks {len(more)} of the {adata.n_vars} genes of {name}: {listing(more)}; "
+                f"give all the same genes, for example {name}[:, {first}.var_names]"
+            )
+    cells = {name: genes_of(adata, genes, name) for name, adata in given.items()}
+    check_populations(given)  # after the search for NaN, which would hide the space
+    return cells
 
 
 def with_space(text: str, adatas: Iterable[AnnData]) -> str:

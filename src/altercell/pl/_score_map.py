@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
 from altercell._scoring import by_unit, units, way
 from altercell.errors import KeyNotFoundError, listing
-from altercell.pl._style import CYCLE, LINE, REAL, new_axes
+from altercell.pl._style import DIVERGING, LINE, new_axes
 from altercell.pl._tables import check_columns
-
-_MAP = LinearSegmentedColormap.from_list("way", [CYCLE[0], "#ffffff", REAL]).with_extremes(bad="#e9e9e9")
 
 
 def score_map(
@@ -65,7 +62,7 @@ def score_map(
     means = _means(rows).reindex(index=models, columns=names)
     shade = shades(rows, floor, ceiling).reindex(index=models, columns=names)
     ax = new_axes(ax, (3.0 + 0.72 * len(names), 2.0 + 0.3 * len(models)))
-    image = ax.imshow(np.ma.masked_invalid(shade.to_numpy()), cmap=_MAP, vmin=-1, vmax=1, aspect="auto")
+    image = ax.imshow(np.ma.masked_invalid(shade.to_numpy()), cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
     _write(ax, means, shade)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.9, pad=0.02, ticks=[-1, 0, 1])
     ends = ["≤ −1: far worse", f"0: {floor}", f"1: {ceiling}"] if scaled else ["worst", "middle", "best"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 # The palette of Okabe and Ito, without its yellow (too pale on white).
 CONTROL = "#a6a6a6"
@@ -20,6 +21,9 @@ KINDS = ("#d55e00", LINE, "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#f0e442",
 
 #: Of a quantity from low to high: even in lightness, and as readable without red or green.
 SEQUENTIAL = "viridis"
+#: Of a quantity with a middle (white): orange below it, blue above; grey where there is none.
+DIVERGING = LinearSegmentedColormap.from_list("diverging", [CYCLE[0], "#ffffff", REAL]).with_extremes(bad="#e9e9e9")
+_FIXED = {"control": CONTROL, "real": REAL}
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
@@ -67,26 +71,29 @@ def new_grid(n_rows: int, n_columns: int, size: tuple[float, float]) -> Any:
     return plt.subplots(n_rows, n_columns, figsize=figsize, layout="constrained", squeeze=False)[1]
 
 
-def colours(names: Iterable[str], cycle: Sequence[str] = CYCLE) -> dict[str, str]:
+def colours(
+    names: Iterable[str], cycle: Sequence[str] = CYCLE, fixed: Mapping[str, str] = MappingProxyType(_FIXED)
+) -> dict[str, str]:
     """Give each population its colour, the same in every plot: control grey, real blue, the others in order.
 
     Parameters
     ----------
     names
-        Names of the populations; ``"control"`` and ``"real"`` are known by name.
+        Names of the populations.
     cycle
         Colours of the others, in order; a colour that is taken is passed over. Where there are more names, shades of
         one scale take its place.
+    fixed
+        The colours of those that are known by name.
 
     Returns
     -------
     A hexadecimal colour a name.
     """
-    fixed = {"control": CONTROL, "real": REAL}
     names = list(names)
     others = [name for name in names if name not in fixed]
     free = [shade for shade in cycle if shade not in {fixed[name] for name in fixed if name in names}]
     if len(others) <= len(free):
-        return fixed | dict(zip(others, free, strict=False))
+        return {**fixed, **dict(zip(others, free, strict=False))}
     shades = mpl.colormaps["plasma"]
-    return fixed | {name: to_hex(shades(0.92 * i / (len(others) - 1))) for i, name in enumerate(others)}
+    return {**fixed, **{name: to_hex(shades(0.92 * i / (len(others) - 1))) for i, name in enumerate(others)}}
