@@ -178,9 +178,7 @@ def test_a_resumed_training_ends_as_one_that_was_not_killed(tmp_path):
     assert all(model.history[name].equals(whole.history[name]) for name in whole.history)
     assert look.last["inner_mse"] == callback.score()["inner_mse"]
     other, callback = scored()
-    with pytest.raises(
-        ModelFileError, match="another run: early stopping's monitor is inner_mse there and None"
-    ):
+    with pytest.raises(ModelFileError, match="another run: early stopping's monitor is inner_mse there and None"):
         other.train(6, callbacks=[callback], resume_dir=tmp_path, early_stopping_patience=4, **FAR, **QUIET)
 
 

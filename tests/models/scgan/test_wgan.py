@@ -96,7 +96,7 @@ def test_what_it_refuses(logs):
 def test_it_predicts_a_type_that_was_held_out(fit):
     cells = ac.data.normalize(ac.datasets.simulate_response(900, 100, 4, seed=0))
     train, real = hold_out(cells, batch="stimulated", labels="type_0")
-    plan = {"n_steps": 600, "plan_kwargs": {"lr": 1e-3}}
+    plan = {"n_steps": 600, "batch_size": 128, "plan_kwargs": {"lr": 1e-3}}
     model = fit(ac.WGAN, train, n_hidden=(64, 128), n_latent=16, train=plan)
     answer = dense(model.predict(source="control", target="stimulated", labels="type_0")).mean(axis=0)
     control = cells[(cells.obs["condition"] == "control") & (cells.obs["cell_type"] == "type_0")]
