@@ -329,7 +329,9 @@ def test_every_class_and_likelihood(Model, options, tmp_path):
     same_answers(model, Model.load(tmp_path), control, target="both")
 
 
-@pytest.mark.parametrize(("network", "side", "n_cells"), [("conv", 16, 6), ("unet", 32, 3)])
+@pytest.mark.parametrize(
+    ("network", "side", "n_cells"), [("conv", 16, 6), pytest.param("unet", 32, 3, marks=pytest.mark.heavy)]
+)
 def test_images(network, side, n_cells):
     whole = simulated(n_cells=n_cells, n_genes=side**2)
     options = {"network": network, "image_shape": (1, side, side), "n_hidden": (8,), "n_latent": 3}
