@@ -200,3 +200,21 @@ def test_results_are_kept_and_gone_on_with(cells: AnnData, tmp_path: Path) -> No
     pd.testing.assert_frame_equal(first, second)
     with pytest.raises(DataError, match="another question"):
         generation(cells, copies, **{**only, "n_genes": 20})
+
+
+def test_bare_classes_are_given_what_they_read(cells: AnnData) -> None:
+    table = generation(cells, [ac.NeighbourBootstrap, ac.GaussianCells], add_baselines=False, **QUICK)
+    assert (table["error"].fillna("") == "").all()
+    assert set(table["model"]) == {"NeighbourBootstrap", "GaussianCells", "real against real"}
+
+
+def test_cells_in_another_space_are_not_compared(cells: AnnData) -> None:
+    other = ac.data.normalize(ac.datasets.simulate_response(200, 60, 3, seed=0), target_sum=500)
+    arguments = {"n_hidden": (8, 16), "n_latent": 4}
+    models = [Candidate("ScGAN", ac.ScGAN, arguments, counts=True, predict={"output": "log"})]
+    table = generation(other, models, add_baselines=False, train={"n_steps": 2, "accelerator": "cpu"}, **QUICK)
+    assert "per 500" in table[table["model"] == "ScGAN"]["error"].iloc[0]
+    counts = ac.datasets.simulate_response(200, 60, 3, seed=0)
+    counts.layers["counts"] = counts.X
+    with pytest.raises(DataError, match="X holds counts; call ac.data.normalize"):
+        generation(counts, [], **QUICK)

@@ -78,7 +78,7 @@ SUBJECTS = [
     Subject(ac.NeighbourBootstrap, data="counts"),
     Subject(ac.GaussianCells, arguments={"n_components": 2}),
     Subject(ac.SimulatedCells, data="counts"),
-    Subject(ac.Sugar, arguments={"rescale": False}),
+    Subject(ac.Sugar),
     Subject(ac.ResponseStack, known_failures={"C8-subset": OF_ALL_ASKED, "C8-subset-by-indices": OF_ALL_ASKED}),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def generation(
         marker_genes=None if marker_genes is None else tuple(marker_genes),
     )
     task.check()
-    found = generators(labels_key is not None) if models is None else list(models)
+    found = generators(labels_key is not None) if models is None else [_known(item) for item in models]
     return run(
         task,
         presets.resolve([*found, *(generation_baselines() if add_baselines else [])]),
@@ -124,6 +125,14 @@ def generation(
         on_piece=on_piece,
         on_step=on_step,
     )
+
+
+def _known(item: str | Candidate | type) -> str | Candidate:
+    """Return a bare class as it is compared by default: of counts where it reads them, in the space of the data."""
+    if not isinstance(item, type):
+        return item
+    known = {one.model: one for one in reversed([*generators(), *generation_baselines()])}
+    return replace(known[item], name=item.__name__) if item in known else Candidate(item.__name__, item)
 
 
 def generators(labels: bool = True) -> list[Candidate]:
@@ -154,5 +163,5 @@ def generation_baselines() -> list[Candidate]:
         Candidate("Gaussian", GaussianCells, baseline=True, note="one in principal components, for each class"),
         Candidate("Gaussian mixture", GaussianCells, {"n_components": 5}, baseline=True, note="five for each class"),
         Candidate("simulator", SimulatedCells, counts=True, baseline=True, note="negative binomial, gene by gene"),
-        Candidate("SUGAR", Sugar, baseline=True, note="even coverage of each class, smoothed"),
+        Candidate("SUGAR", Sugar, baseline=True, note="points around cells, smoothed"),
     ]

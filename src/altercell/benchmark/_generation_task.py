@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from altercell import metrics
-from altercell._space import COUNTS
+from altercell._space import COUNTS, check_space, get_space
 from altercell.benchmark._response import CEILING
 from altercell.benchmark._task import NO_SETTINGS, QUIET, Task, let_go, trained
 from altercell.data import check_column, select_genes
@@ -130,7 +130,7 @@ class GenerationTask(Task):
         KeyNotFoundError
             There is no column `labels_key`, no layer of counts, or no such marker gene.
         DataError
-            The share or the number of splits is out of range, or too few cells would be left.
+            The share or the number of splits is out of range, too few cells would be left, or X holds counts.
         """
         if self.labels_key is not None:
             check_column(self.cells.obs, self.labels_key, "labels_key")
@@ -143,6 +143,12 @@ class GenerationTask(Task):
         n_test = round(self.test_share * self.cells.n_obs)
         if min(n_test, self.cells.n_obs - n_test) < 10:
             raise DataError(f"of {self.cells.n_obs} cells, {n_test} would be kept back; at least 10 are needed of both")
+        if get_space(self.cells) == COUNTS:
+            raise DataError("X holds counts; call ac.data.normalize(adata), which keeps them in layers['counts']")
+        if self.n_genes is None and "size_factor" not in self.cells.obs:
+            raise KeyNotFoundError(
+                "obs['size_factor'] is missing, the cells' totals; ac.data.normalize(adata) writes it"
+            )
         missing = [name for name in self.marker_genes or () if name not in self.cells.var_names]
         if missing:
             raise KeyNotFoundError(f"marker_genes={listing(missing)} are not in adata.var_names")
@@ -194,7 +200,11 @@ class GenerationTask(Task):
         model = cls(cells, **{"seed": seed, **candidate.arguments})
         try:
             trained(model, **{**(QUIET if learns else {}), **candidate.train, **(self.train if learns else {})})
-            return Generated(model, model.generate(self._number(model, data), seed=seed, **candidate.predict))
+            made = model.generate(self._number(model, data), seed=seed, **candidate.predict)
+            space = made.uns["altercell"]["space"]
+            if space != COUNTS:
+                check_space(data.train, space, name=f"what '{candidate.name}' is compared with")
+            return Generated(model, made)
         except BaseException:
             let_go(model)
             raise

@@ -9,9 +9,11 @@ from anndata import AnnData
 
 from altercell.errors import DataError, KeyNotFoundError, listing
 from altercell.metrics._distances import mmd
-from altercell.metrics._matrix import Matrix, as_matrices, gene_means, genes_of
+from altercell.metrics._matrix import Matrix, as_matrices, dense_blocks, gene_means, genes_of, stored_values
 from altercell.metrics._pcs import project_on_pcs
 
+#: Above this, values are no logarithms of counts.
+LARGEST_LOG = 25.0
 #: Scales of the three Gaussians, relative to the median distance to the neighbours.
 SCALES = (0.5, 1.0, 2.0)
 
@@ -195,6 +197,8 @@ def mean_difference(first: np.ndarray, second: np.ndarray) -> float:
 
 def _correlations(values: Matrix) -> np.ndarray:
     cells = np.asarray(values if isinstance(values, np.ndarray) else values.toarray(), dtype=np.float64)
+    if len(cells) < 2:
+        return np.zeros((cells.shape[1], cells.shape[1]))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.nan_to_num(np.corrcoef(cells, rowvar=False))
 
@@ -245,7 +249,7 @@ def class_recall(
     DataError
         A class without real cells, or numbers of classes that are not those of the cells.
     """
-    from sklearn.neighbors import NearestCentroid
+    from sklearn.metrics import pairwise_distances_argmin
 
     if isinstance(classes, str) or isinstance(y_classes, str):
         raise DataError("classes are wanted cell by cell, such as adata.obs['cell_type'], not as the name of a column")
@@ -258,17 +262,19 @@ def class_recall(
     if unknown:
         raise DataError(f"no real cell is of class {listing(unknown)}")
     generated, real = project_on_pcs(x, y, n_pcs=n_pcs, seed=seed)
-    codes = {name: code for code, name in enumerate(names)}
-    model = NearestCentroid().fit(real, [codes[name] for name in known])
-    nearest = np.array(names, dtype=object)[model.predict(generated)]
+    centres = np.stack([real[known == name].mean(axis=0) for name in names])
+    if real.shape[1]:
+        nearest = np.array(names, dtype=object)[pairwise_distances_argmin(generated, centres)]
+    else:  # cells without variance are all as near to the first
+        nearest = np.full(len(generated), names[0], dtype=object)
     return {name: float((nearest[asked == name] == name).mean()) for name in dict.fromkeys(asked.tolist())}
 
 
 def variable_gene_overlap(x: Matrix, y: Matrix, n: int = 500) -> float:
     """Share of the `n` most variable genes of real cells that are among those of generated cells.
 
-    Variable genes are those of :func:`scanpy.pp.highly_variable_genes` with its default flavour. Higher is better; `n`
-    over the number of genes is what chance gives.
+    Variable by the variance over the mean of each gene, without the logarithm: ``expm1`` of log data. Higher is better;
+    `n` over the number of genes is what chance gives.
 
     Parameters
     ----------
@@ -279,19 +285,25 @@ def variable_gene_overlap(x: Matrix, y: Matrix, n: int = 500) -> float:
 
     Returns
     -------
-    The share; nan where there are fewer than two genes.
+    The share; nan where there are fewer than two genes, or where values are too large for logarithms.
     """
     x, y = as_matrices(x, y)
     n = min(n, x.shape[1] // 2)
     if n < 1:
         return float("nan")
-    first, second = (_variable_genes(cells, n) for cells in (x, y))
-    return float((first & second).sum() / n)
+    if max(float(stored_values(cells).max(initial=0)) for cells in (x, y)) > LARGEST_LOG:
+        return float("nan")
+    first, second = (set(np.argsort(-_dispersions(cells), kind="stable")[:n].tolist()) for cells in (x, y))
+    return len(first & second) / n
 
 
-def _variable_genes(cells: Matrix, n: int) -> np.ndarray:
-    """Return which genes are the n most variable ones, shape (n_genes,)."""
-    import scanpy as sc
-
-    found = sc.pp.highly_variable_genes(AnnData(cells), n_top_genes=n, inplace=False)
-    return found["highly_variable"].to_numpy()
+def _dispersions(cells: Matrix) -> np.ndarray:
+    """Return variance over mean of every gene, of ``expm1`` of the values; 0 for a gene that is not there."""
+    total, squares = np.zeros(cells.shape[1]), np.zeros(cells.shape[1])
+    for _, block in dense_blocks(cells, 1_024):
+        values = np.expm1(block)
+        total += values.sum(axis=0)
+        squares += (values**2).sum(axis=0)
+    mean = total / cells.shape[0]
+    variance = np.maximum(squares / cells.shape[0] - mean**2, 0)
+    return np.divide(variance, mean, out=np.zeros_like(mean), where=mean > 0)

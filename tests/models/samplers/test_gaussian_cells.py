@@ -62,3 +62,12 @@ def test_what_it_refuses(logs, counts, fit):
         fit(ac.GaussianCells, counts.copy())
     with pytest.raises(DataError, match="n_components=0 and n_pcs=50 must be at least 1"):
         fit(ac.GaussianCells, logs.copy(), n_components=0)
+
+
+def test_few_training_cells_and_others_attached(logs, fit, dense, tmp_path):
+    model = fit(ac.GaussianCells, logs[:30].copy())
+    model.save(tmp_path / "model")
+    other = ac.GaussianCells.load(tmp_path / "model", adata=logs[:30].copy())
+    np.testing.assert_array_equal(*(dense(one.generate(9, seed=1)) for one in (model, other)))
+    wider = ac.GaussianCells.load(tmp_path / "model", adata=logs.copy())
+    np.testing.assert_array_equal(*(dense(one.generate(9, seed=1)) for one in (model, wider)))

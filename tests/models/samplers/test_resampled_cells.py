@@ -25,7 +25,9 @@ def test_classes_are_drawn_in_their_shares_or_as_asked(logs, fit):
     made = model.generate({"type_2": 3, "type_0": 2}, seed=0)
     assert made.obs["cell_type"].tolist() == ["type_2"] * 3 + ["type_0"] * 2
     assert "condition" not in made.obs
-    with pytest.raises(GroupError, match="condition='control': this ResampledCells tells labels apart"):
+    with pytest.raises(
+        GroupError, match="condition='control': this ResampledCells tells labels apart; name batch_key= in"
+    ):
         model.generate(3, condition="control")
 
 

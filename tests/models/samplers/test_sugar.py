@@ -21,11 +21,13 @@ def line(n=600, rare=0.1):
 
 def test_rare_places_are_filled(fit, dense):
     data = line()
-    made = dense(fit(ac.Sugar, data, rescale=False).generate(2_000, seed=0))
+    made = dense(fit(ac.Sugar, data, equalise=True).generate(2_000, seed=0))
     place = (made[:, :3].mean(axis=1) - 3) / 4
     assert 0.35 < (place > 0.5).mean() < 0.65
     assert place.min() > -0.1
     assert place.max() < 1.1
+    plain = dense(fit(ac.Sugar, data.copy()).generate(2_000, seed=0))
+    assert ((plain[:, :3].mean(axis=1) - 3) / 4 > 0.5).mean() < 0.2
     # They lie along the line.
     np.testing.assert_allclose(made[:, 3] - 3, (made[:, :3].mean(axis=1) - 3) / 2, atol=0.15)
 
@@ -52,8 +54,9 @@ def test_points_are_drawn_with_the_covariance_of_the_neighbours(monkeypatch):
     rng = np.random.default_rng(0)
     cells = rng.normal(size=(6, 3)) @ rng.normal(size=(3, 3))
     model = object.__new__(ac.Sugar)
+    model.equalise = False
     model.n_neighbors = 10  # more than there are: all cells are neighbours of each
-    drawn = model._even(cells, 60_000, rng)
+    drawn = model._around(cells, 60_000, rng)
     seeds = ((drawn[:, None] - cells[None]) ** 2).sum(axis=2)
     assert seeds.shape == (60_000, 6)
     centre = np.cov(cells, rowvar=False)
@@ -63,17 +66,28 @@ def test_points_are_drawn_with_the_covariance_of_the_neighbours(monkeypatch):
     np.testing.assert_allclose(degrees_free / np.trace(degrees_free), centre / np.trace(centre), atol=0.1)
 
 
-def test_genes_are_scaled_as_published(fit, dense):
+def test_genes_are_scaled_as_published(fit, dense, logs):
     data = line()
-    made = dense(fit(ac.Sugar, data).generate(500, seed=0))
-    np.testing.assert_allclose(made.max(axis=0), np.quantile(dense(data), 0.99, axis=0), rtol=1e-4)
+    model = fit(ac.Sugar, data, rescale=True)
+    reference = np.random.default_rng(model.seed)
+    plain = fit(ac.Sugar, data.copy())
+    pca = _sugar.fit_pcs(dense(data), 50)
+    drawn = np.maximum(pca.inverse_transform(plain._around(pca.transform(dense(data)), 600, reference)), 0)
+    scale = np.quantile(dense(data), 0.99, axis=0) / drawn.max(axis=0)
+    np.testing.assert_allclose(dense(model.generate(30, seed=0)), dense(plain.generate(30, seed=0)) * scale, rtol=1e-3)
     np.testing.assert_allclose(_sugar._high_values(np.array([[0.0] * 200 + [3.0]]).T), 3)
+    # A class's scale is its own, and not that of what is asked for.
+    classes = fit(ac.Sugar, logs.copy(), rescale=True)
+    alone, among = (dense(classes.generate(n, seed=0)) for n in ({"type_1": 40}, {"type_1": 40, "type_2": 40}))
+    real = dense(logs[(logs.obs["cell_type"] == "type_1").to_numpy()])
+    for made in (alone, among[:40]):
+        assert (made.max(axis=0) <= 1.2 * real.max(axis=0) + 1e-6).all()
 
 
 @pytest.mark.filterwarnings("ignore:Category .* has fewer than 3 cells")
 def test_one_cell_and_batches(logs, fit, dense):
     single = logs[np.r_[0, np.flatnonzero(logs.obs["cell_type"] != logs.obs["cell_type"].iloc[0])]].copy()
-    model = fit(ac.Sugar, single, rescale=False)
+    model = fit(ac.Sugar, single)
     made = dense(model.generate({single.obs["cell_type"].iloc[0]: 4}, seed=0))
     np.testing.assert_array_equal(made, np.repeat(made[:1], 4, axis=0))
     np.testing.assert_allclose(*(dense(model.generate(30, seed=2, batch_size=size)) for size in (30, 7)), rtol=1e-5)

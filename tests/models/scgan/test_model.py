@@ -299,3 +299,20 @@ def test_what_makes_no_sense_is_refused(counts, fit, scgan, cscgan):
         fit(ac.CscGAN, counts.copy(), conditioning="concat")
     with pytest.raises(GroupError, match="classes='labels' needs labels_key="):
         fit(ac.CscGAN, counts.copy(), labels_key=None)
+
+
+def test_size_factors_are_the_cells_own_totals_in_memory_and_on_disk(counts, fit, tmp_path):
+    for n_genes in (30, 15):
+        data = ac.data.select_genes(ac.data.normalize(counts), n_genes)
+        ac.CscGAN.setup_anndata(data, layer="counts", labels_key="cell_type", size_factor_key="size_factor")
+        model = ac.CscGAN(data, n_hidden=(8, 16), n_latent=4)
+        model.train(n_steps=2, batch_size=50, accelerator="cpu", enable_progress_bar=False)
+        made = model.generate(60, seed=0, output="counts", batch_size=17)
+        file = model.generate(60, seed=0, output="counts", path=tmp_path / f"{n_genes}.h5ad")
+        np.testing.assert_array_equal(made.obs["size_factor"], file.obs["size_factor"])
+        sums = dense(made).sum(axis=1)
+        if n_genes == 30:  # all there are
+            np.testing.assert_array_equal(made.obs["size_factor"], np.maximum(sums, 1))
+        else:
+            assert (made.obs["size_factor"] >= sums).all()
+            assert made.obs["size_factor"].sum() > 1.2 * sums.sum()

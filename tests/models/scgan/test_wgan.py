@@ -92,6 +92,16 @@ def test_what_it_refuses(logs):
         ac.WGAN(logs, n_encode_steps=0)
 
 
+def test_validation_cells_do_not_enter_the_delta(logs, fit):
+    model = fit(ac.WGAN, logs.copy(), train={"train_size": 0.6})
+    z, of = model.get_latent_representation(), logs.obs[["condition", "cell_type"]].to_numpy()
+    mine = model.train_indices_
+    rows = mine[(of[mine] == ["control", "type_0"]).all(axis=1)]
+    means, sizes = model.group_means()
+    assert sizes.sum() == len(mine) < logs.n_obs
+    np.testing.assert_allclose(means[0, 0], z[rows].mean(axis=0), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.heavy
 def test_it_predicts_a_type_that_was_held_out(fit):
     cells = ac.data.normalize(ac.datasets.simulate_response(900, 100, 4, seed=0))

@@ -154,6 +154,26 @@ def answer(
     return AnnData(values[0], obs=obs, var=var, uns=uns, **parts)
 
 
+def replace_column(made: AnnData, key: str, values: np.ndarray) -> AnnData:
+    """Return an answer with other numbers in a column of obs, in memory or in its file.
+
+    Parameters
+    ----------
+    made
+        The answer; its obs has the column, of float64.
+    key, values
+        Name of the column, and its new numbers.
+    """
+    if not made.isbacked:
+        made.obs[key] = values
+        return made
+    path = made.filename
+    made.file.close()
+    with h5py.File(path, "r+") as file:
+        file[f"obs/{key}"][...] = values
+    return ad.read_h5ad(path, backed="r")
+
+
 def _plain(value: Any) -> Any:
     # h5ad stores a list of text as an array; an empty one needs its type said.
     return np.asarray([str(item) for item in value], dtype=object) if isinstance(value, list | tuple) else value

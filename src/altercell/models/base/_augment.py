@@ -126,8 +126,9 @@ class Augmentation(ClassedGeneration):
         n_genes = self.registry_.get(REGISTRY_ENTRY, {}).get("n_genes_total") or 0
         if n_genes > len(self.schema.genes):
             raise DataError(
-                "these counts are of a choice of genes, and the cells' totals over all genes are needed; set the model "
-                "up with size_factor_key='size_factor' (altercell.data writes it)"
+                "these counts are of a choice of genes, and the cells' totals over all genes are needed: a GAN gives "
+                "them where it was set up with size_factor_key='size_factor' (altercell.data writes it); for a "
+                "sampler, choose genes afterwards"
             )
         return np.asarray(made.X.sum(axis=1), dtype=np.float64).ravel()
 

@@ -95,9 +95,12 @@ class ClassedGeneration(GenerativeModel, Base):
         if self.classes not in (what, "both"):
             known = {None: "no classes", "labels": "labels", "conditions": "conditions"}[self.classes]
             raise GroupError(
-                f"{argument}={value!r}: this {type(self).__name__} tells {known} apart; CscGAN(classes='{what}') or "
-                "classes='both' makes cells of them"
+                f"{argument}={value!r}: this {type(self).__name__} tells {known} apart; {self._hint(what)}"
             )
+
+    def _hint(self, what: str) -> str:
+        """Return how cells of labels, or of conditions, can be made."""
+        return f"CscGAN(classes='{what}') or classes='both' makes cells of them"
 
     def _obs_of(self, groups: np.ndarray) -> pd.DataFrame:
         """Return the table of generated cells, with what the classes tell of them."""

@@ -98,6 +98,9 @@ class CellSampler(Augmentation, FittedModel):
     def _drawn(self, groups: np.ndarray, rng: np.random.Generator, batch_size: int) -> Iterator[Any]:
         """Yield cells of groups, by blocks of rows."""
 
+    def _hint(self, what: str) -> str:
+        return f"name {'labels_key' if what == 'labels' else 'batch_key'}= in setup_anndata"
+
     def _n_classes(self) -> int:
         return int(self._class_table().max()) + 1
 

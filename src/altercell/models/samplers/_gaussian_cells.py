@@ -24,7 +24,8 @@ LEAST_VARIANCE = 1e-4
 class GaussianCells(CellSampler):
     """Points of a Gaussian mixture of each class in principal components, brought back to the genes.
 
-    Values below 0 are cut off. It has the means and the covariances of the data, and few of their zeros.
+    It has the means of the class, and its covariances within these components, but for what is lost as values below 0
+    are cut off; few values are zero. All training cells are read at once.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class GaussianCells(CellSampler):
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_genes, n_classes = len(self.schema.genes), self._n_classes()
-        size = n_components(self.n_pcs, int(self.summary_stats["n_cells"]), n_genes)
+        size = n_components(self.n_pcs, self.n_pcs + 1, n_genes)  # of fewer cells, the last ones stay 0
         mixture = (n_classes, self.n_components)
         return {
             "centre": (n_genes,),
@@ -73,15 +74,16 @@ class GaussianCells(CellSampler):
         pca = fit_pcs(values, self.n_pcs)
         points, classes = pca.transform(values), self._class_of(groups)
         fitted = {name: np.zeros(shape) for name, shape in self._shapes().items()}
-        fitted["centre"], fitted["loadings"] = np.asarray(pca.mean_).ravel(), pca.components_
+        size = pca.n_components_
+        fitted["centre"], fitted["loadings"][:size] = np.asarray(pca.mean_).ravel(), pca.components_
         for number in np.unique(classes):
             pool = points[classes == number]
             k = max(1, min(self.n_components, len(pool) // CELLS_EACH))
             # Of a single cell, a mixture needs two points, and its covariance is the least one.
             pool = np.repeat(pool, 2, axis=0) if len(pool) == 1 else pool
             mixture = GaussianMixture(k, reg_covar=LEAST_VARIANCE, random_state=self.seed).fit(pool)
-            fitted["weights"][number, :k], fitted["means"][number, :k] = mixture.weights_, mixture.means_
-            fitted["factors"][number, :k] = np.linalg.cholesky(mixture.covariances_)
+            fitted["weights"][number, :k], fitted["means"][number, :k, :size] = mixture.weights_, mixture.means_
+            fitted["factors"][number, :k, :size, :size] = np.linalg.cholesky(mixture.covariances_)
         return {**super()._fit(cells, groups, batch_size), **fitted}
 
     def _drawn(self, groups: np.ndarray, rng: np.random.Generator, batch_size: int) -> Iterator[np.ndarray]:

@@ -21,7 +21,7 @@ from altercell.models.samplers._pcs import fit_pcs
 LOG_TOTAL = 1e4
 #: Spread of the logarithm of a made cell's total around that of its seed cell.
 TOTAL_SPREAD = 0.03
-#: Numbers (cells by genes) that are put together at once.
+#: Numbers of donors (cells by neighbours by genes) that are held dense at once.
 BLOCK = 2**20
 
 
@@ -34,7 +34,8 @@ class NeighbourBootstrap(TrainingCellSampler):
 
     .. math:: \operatorname{Binomial}(x, \min(1, l / l_j)) + \operatorname{Poisson}(x \max(0, l / l_j - 1)).
 
-    What a generator has to beat: it learns nothing, and its cells lie where training cells lie.
+    What a generator has to beat: it learns nothing, and its cells lie where training cells lie. The training cells are
+    read again, and their components found, at every call of :meth:`generate`.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class NeighbourBootstrap(TrainingCellSampler):
         # of a block changes nothing.
         donors, thin, add = rng.spawn(3)
         n_genes = counts.shape[1]
-        step = max(1, min(batch_size, BLOCK // n_genes))
+        step = max(1, min(batch_size, BLOCK // (n_genes * self.n_neighbors)))
         for start in range(0, len(seeds), step):
             block = slice(start, start + step)
             rows, place = np.unique(near[block], return_inverse=True)

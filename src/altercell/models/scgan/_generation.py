@@ -14,6 +14,7 @@ from altercell import __version__
 from altercell._space import COUNTS, log_space
 from altercell.errors import DataError, check_choice
 from altercell.models.base import Augmentation, ClassCounts, CountDraws, CountHead, answer
+from altercell.models.base._answer import replace_column
 from altercell.models.base._cells import check_batch_size
 from altercell.models.base._schema import REGISTRY_ENTRY
 
@@ -54,7 +55,8 @@ class Generation(Augmentation, Base):
         self._check_output(output)
         with self._inference(seed) as used:
             rng = np.random.default_rng(used)
-            totals_rng = rng.spawn(1)[0]  # its own, so that the same seed makes the same cells for every output
+            # Generators of their own, so that the same seed makes the same cells for every output.
+            totals_rng, counts_rng = rng.spawn(2)
             groups = self._asked_groups(n, labels, condition, rng)
             obs = self._obs_of(groups)
             provenance = {
@@ -74,20 +76,21 @@ class Generation(Augmentation, Base):
                 totals = self._drawn_totals(classes, totals_rng)
                 if key is not None:
                     obs[key] = totals / self.module.covered.cpu().numpy()[classes]
-            draws = CountDraws(used) if output == "counts" else None
-            made = answer(
-                (
-                    self._as(output, block, classes[rows], None if totals is None else totals[rows], draws)
-                    for rows, block in self._generated(classes, check_batch_size(batch_size), rng)
-                ),
-                obs,
-                self._var(),
-                provenance,
-                path,
-            )
-            if key is not None and key in made.obs and not made.isbacked:
-                # A cell's total is not below what was drawn of the registered genes.
-                made.obs[key] = np.maximum(made.obs[key], np.asarray(made.X.sum(axis=1)).ravel())
+            draws = CountDraws(int(counts_rng.integers(2**63))) if output == "counts" else None
+            sums: list[np.ndarray] = []
+
+            def blocks() -> Iterator[np.ndarray]:
+                for rows, block in self._generated(classes, check_batch_size(batch_size), rng):
+                    cells = self._as(output, block, classes[rows], None if totals is None else totals[rows], draws)
+                    sums.append(cells.sum(axis=1, dtype=np.float64))
+                    yield cells
+
+            made = answer(blocks(), obs, self._var(), provenance, path)
+            if key is not None and key in obs:
+                # With all genes registered, a cell's total is its sum; else it is not below what was drawn of these.
+                least = np.maximum(np.concatenate(sums), 1)
+                whole = provenance["n_genes_total"] in (None, len(self.schema.genes))
+                made = replace_column(made, key, least if whole else np.maximum(obs[key].to_numpy(), least))
             return made
 
     def _check_output(self, output: str) -> None:

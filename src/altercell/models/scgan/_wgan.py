@@ -45,6 +45,8 @@ class WGAN(LatentModel, LatentArithmetic, ResponseModel, ScGAN):
 
     #: It generates without conditions too.
     _needs_conditions: ClassVar[bool] = False
+    # While the mean points of the groups are found.
+    _trained_alone: bool = False
     _predict_options: ClassVar[tuple[str, ...]] = ("weights", "types", "nearest", "nearest_to")
 
     def __init__(
@@ -142,6 +144,15 @@ class WGAN(LatentModel, LatentArithmetic, ResponseModel, ScGAN):
     def _after_training(self, datamodule: LightningDataModule | None) -> None:
         ScGAN._after_training(self, datamodule)
         if self.schema.batch_key is not None:
-            sizes = self.module.group_sizes.clone()
-            LatentModel._after_training(self, datamodule)
-            self.module.group_sizes.copy_(sizes)  # of the training cells alone; the means are of all registered ones
+            self._trained_alone = True
+            try:
+                LatentModel._after_training(self, datamodule)
+            finally:
+                self._trained_alone = False
+
+    def _training_cells(self) -> Cells:
+        cells, rows = super()._training_cells(), getattr(self, "train_indices_", None)
+        # The means are those of the cells that were trained on; while training runs, which these are is not known.
+        return (
+            cells.at(np.asarray(rows)) if self._trained_alone and rows is not None and not self._in_training else cells
+        )
