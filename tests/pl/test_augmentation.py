@@ -84,7 +84,7 @@ def test_what_cannot_be_drawn_is_refused(table):
     with pytest.raises(DataError, match="no rows"):
         augmentation_curve(table.iloc[:0])
     for wrong in (0.0, 5, np.nan):
-        with pytest.raises(DataError, match=f"share must be above 0 and at most 1.*there are '{wrong}"):
+        with pytest.raises(DataError, match=f"share must be above 0 and at most 1.*there are {wrong}"):
             augmentation_curve(table.assign(share=table["share"].replace(0.1, wrong)))
     with pytest.raises(DataError, match="share must be above 0.*'half'"):
         augmentation_curve(table.assign(share="half"))
