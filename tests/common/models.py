@@ -74,15 +74,10 @@ SUBJECTS = [
     Subject(MeanShift),
     Subject(PCAShift),
     Subject(RidgeShift),
-    Subject(ac.ResampledCells),
-    Subject(ac.NeighbourBootstrap, data="counts"),
-    Subject(ac.GaussianCells, arguments={"n_components": 2}),
-    Subject(ac.SimulatedCells, data="counts"),
-    Subject(ac.Sugar),
     Subject(ac.ResponseStack, known_failures={"C8-subset": OF_ALL_ASKED, "C8-subset-by-indices": OF_ALL_ASKED}),
 ]
 
-#: The same classes with other arguments: what is slow to check (a killed process, memory) does not read these.
+#: Other arguments, and samplers: what is slow to check (a killed process, memory) leaves these out.
 VARIANTS = [
     Subject(
         ac.ScGen,
@@ -153,4 +148,10 @@ VARIANTS = [
         arguments={**SMALL, "control": "control", "delta": "latent", "pairing": "transport"},
         learning_arguments=PERB_LEARNING,
     ),
+    # Samplers read all their cells at once, which their pages say.
+    Subject(ac.ResampledCells),
+    Subject(ac.NeighbourBootstrap, data="counts"),
+    Subject(ac.GaussianCells, arguments={"n_components": 2}),
+    Subject(ac.SimulatedCells, data="counts"),
+    Subject(ac.Sugar),
 ]
