@@ -203,6 +203,51 @@ def check_log(values: ValueSummary, place: str, model: str) -> None:
         )
 
 
+def check_pixels(values: ValueSummary, place: str) -> None:
+    """Check that values can be the pixels of images.
+
+    Parameters
+    ----------
+    values
+        What :func:`check_matrix` found.
+    place
+        Where the values are, for the error.
+
+    Raises
+    ------
+    DataError
+        They are too large to train on as they are.
+    """
+    if values.largest > LOG_LIMIT:
+        raise DataError(
+            f"{place} holds pixels up to {values.largest:g}; scale them to 0..1, such as "
+            f"adata.X = adata.X / {values.largest:g}"
+        )
+
+
+def check_not_negative(values: ValueSummary, place: str, output_activation: str) -> None:
+    """Check that values can be reached by a decoder whose output cannot be negative.
+
+    Parameters
+    ----------
+    values
+        What :func:`check_matrix` found.
+    place, output_activation
+        Where the values are and what follows the decoder, for the error.
+
+    Raises
+    ------
+    DataError
+        Some values are negative.
+    """
+    if values.smallest < 0:
+        raise DataError(
+            f"{place} holds negative values (down to {values.smallest:.3g}), which no logarithms of counts are and "
+            f"which output_activation='{output_activation}' cannot give: register log data that were not scaled "
+            "(before sc.pp.scale), or set output_activation='linear'"
+        )
+
+
 def check_counts(values: ValueSummary, place: str, model: str, obs_names: pd.Index) -> None:
     """Check that values are counts and that no cell is empty.
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import numpy as np
-from anndata import AnnData
-from mudata import MuData
 
 from altercell.errors import GroupError, NotTrainedError, check_choice, listing
 from altercell.models.base._cells import Cells
@@ -25,21 +23,8 @@ class ClosedFormModel(ResponseModel, FittedModel):
     It knows the number :math:`n_{ck}` of training cells of each condition c and cell type k. A type never takes part in
     the prediction of its own cells, whether or not training has seen it in the target condition.
 
-    Parameters
-    ----------
-    adata
-        AnnData registered with :meth:`setup_anndata`; None with `registry`.
-    registry
-        Registry of a model file, where there is no AnnData.
-    seed
-        For the signature that all models share; fitting in closed form is not random.
+    Its parameters are those of :class:`FittedModel`.
     """
-
-    def __init__(
-        self, adata: AnnData | MuData | None = None, registry: Mapping[str, Any] | None = None, *, seed: int = 0
-    ) -> None:
-        super().__init__(adata, registry, seed=seed)
-        self.init_params_ = self._get_init_params(locals())
 
     def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[Any]:
         return self._predicted(cells, request)

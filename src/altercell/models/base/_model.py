@@ -18,7 +18,6 @@ from scvi.model.base import BaseModelClass
 from altercell._random import isolated_rng
 from altercell._space import check_space, get_space
 from altercell.data._checks import (
-    LOG_LIMIT,
     ValueSummary,
     check_column,
     check_columns,
@@ -26,6 +25,8 @@ from altercell.data._checks import (
     check_log,
     check_matrix,
     check_names,
+    check_not_negative,
+    check_pixels,
 )
 from altercell.errors import DataError, GeneMismatchError, GroupError, KeyNotFoundError, NotTrainedError, listing
 from altercell.models.base._cells import Cells, align_genes, matrix_of
@@ -301,21 +302,14 @@ class AltercellModel(FileMixin, BaseModelClass):
     def _require_pixels(self) -> None:
         """Raise where registered values are too large for what a network of images is trained on."""
         values = self._value_summary()
-        if values is not None and values.largest > LOG_LIMIT:
-            raise DataError(
-                f"{self.registry_[REGISTRY_ENTRY]['place']} holds pixels up to {values.largest:g}; scale them to 0..1, "
-                f"such as adata.X = adata.X / {values.largest:g}"
-            )
+        if values is not None:
+            check_pixels(values, self.registry_[REGISTRY_ENTRY]["place"])
 
     def _require_reachable(self, output_activation: str) -> None:
         """Raise where registered values are negative, and what follows the decoder cannot be."""
         values = self._value_summary()
-        if values is not None and values.smallest < 0 and output_activation != "linear":
-            raise DataError(
-                f"{self.registry_[REGISTRY_ENTRY]['place']} holds negative values (down to {values.smallest:.3g}), "
-                f"which no logarithms of counts are and which output_activation='{output_activation}' cannot give: "
-                "register log data that were not scaled (before sc.pp.scale), or set output_activation='linear'"
-            )
+        if values is not None and output_activation != "linear":
+            check_not_negative(values, self.registry_[REGISTRY_ENTRY]["place"], output_activation)
 
     def _require_counts(self) -> None:
         """Raise where the registered values cannot be counts."""

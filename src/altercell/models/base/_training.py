@@ -116,6 +116,12 @@ def _without(n_cells: int, validation_indices: Sequence[int] | np.ndarray) -> tu
     return np.setdiff1d(np.arange(n_cells), rows), rows
 
 
+def _named(settings: Mapping[str, Any], stop: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of plan and early stopping under the names that a message shows."""
+    named = {f"plan_kwargs['{name}']": value for name, value in settings.items()}
+    return named | {f"early stopping's {name}": value for name, value in stop.items()}
+
+
 class TrainingMixin(Base):
     """`train` by gradient descent, for a model with a ``module``."""
 
@@ -212,12 +218,9 @@ class TrainingMixin(Base):
             if early_stopping and watches_score:
                 stop |= {"monitor": early_stopping_monitor, "mode": early_stopping_mode}
             if validation_indices is not None:
-                stop["validation"] = hashlib.sha256(
-                    np.asarray(validation_indices, dtype=np.int64).tobytes()
-                ).hexdigest()
-            named = {f"plan_kwargs['{name}']": value for name, value in settings.items()}
-            named |= {f"early stopping's {name}": value for name, value in stop.items()}
-            resume = self._resume_file(Path(resume_dir), used, batch_size, train_size, named)
+                rows = np.asarray(validation_indices, dtype=np.int64)
+                stop["validation"] = hashlib.sha256(rows.tobytes()).hexdigest()
+            resume = self._resume_file(Path(resume_dir), used, batch_size, train_size, _named(settings, stop))
             first_epoch = resume.first_epoch(first_epoch)
         data = datamodule
         if data is None:

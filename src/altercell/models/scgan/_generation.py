@@ -78,20 +78,35 @@ class Generation(Augmentation, Base):
                     obs[key] = totals / self.module.covered.cpu().numpy()[classes]
             draws = CountDraws(int(counts_rng.integers(2**63))) if output == "counts" else None
             sums: list[np.ndarray] = []
-
-            def blocks() -> Iterator[np.ndarray]:
-                for rows, block in self._generated(classes, check_batch_size(batch_size), rng):
-                    cells = self._as(output, block, classes[rows], None if totals is None else totals[rows], draws)
-                    sums.append(cells.sum(axis=1, dtype=np.float64))
-                    yield cells
-
-            made = answer(blocks(), obs, self._var(), provenance, path)
+            made = answer(
+                self._blocks(classes, output, totals, draws, rng, check_batch_size(batch_size), sums),
+                obs,
+                self._var(),
+                provenance,
+                path,
+            )
             if key is not None and key in obs:
                 # With all genes registered, a cell's total is its sum; else it is not below what was drawn of these.
                 least = np.maximum(np.concatenate(sums), 1)
                 whole = provenance["n_genes_total"] in (None, len(self.schema.genes))
                 made = replace_column(made, key, least if whole else np.maximum(obs[key].to_numpy(), least))
             return made
+
+    def _blocks(
+        self,
+        classes: np.ndarray,
+        output: Values,
+        totals: np.ndarray | None,
+        draws: CountDraws | None,
+        rng: np.random.Generator,
+        batch_size: int,
+        sums: list[np.ndarray],
+    ) -> Iterator[np.ndarray]:
+        """Yield cells as they are asked for, by blocks, and note the sum of each in `sums`."""
+        for rows, block in self._generated(classes, batch_size, rng):
+            cells = self._as(output, block, classes[rows], None if totals is None else totals[rows], draws)
+            sums.append(cells.sum(axis=1, dtype=np.float64))
+            yield cells
 
     def _check_output(self, output: str) -> None:
         check_choice("output", output, get_args(Values))
