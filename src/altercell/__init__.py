@@ -34,6 +34,7 @@ _MODELS = (
     "ScGAN",
     "CscGAN",
     "WGAN",
+    "LatentGAN",
     "NoChange",
     "StimulatedMean",
     "RandomStimulated",

@@ -15,6 +15,12 @@ NARROW = {"n_hidden": (32, 16), "n_latent": 8}
 
 GAN = {"n_hidden": (32, 64), "n_latent": 8}
 GAN_LEARNING = {"max_epochs": 40, "batch_size": 32, "plan_kwargs": {"lr": 2e-3, "final_lr": 2e-4, "n_critic": 2}}
+LATENT_LEARNING = {
+    "max_epochs": 40,
+    "batch_size": 32,
+    "plan_kwargs": {"lr": 2e-3, "n_critic": 2},
+    "vae": {"max_epochs": 40, "plan_kwargs": {"lr": 1e-2}},
+}
 
 NO_EARLY = "a Wasserstein GAN refuses to stop by its validation loss, which is lowest before anything is learnt"
 NO_LOSS = "the critic's estimate of a distance rises while the critic learns, and falls as the generator does"
@@ -68,6 +74,14 @@ SUBJECTS = [
         data="counts",
         known_failures={"C3-loss-falls": NO_LOSS, "C5-resumed-early-stopping": NO_EARLY},
     ),
+    Subject(
+        ac.LatentGAN,
+        arguments={"n_hidden": (32, 32), "n_latent": 8, "vae_hidden": 32, "n_dimensions": 5, "classes": "labels"},
+        train_arguments={"vae": {"max_epochs": 2}},
+        learning_arguments=LATENT_LEARNING,
+        data="counts",
+        known_failures={"C5-resumed-early-stopping": NO_EARLY},
+    ),
     Subject(NoChange, known_failures={"C3-beats-no-change": NO_DELTA, "C3-delta-above-floor": NO_DELTA}),
     Subject(StimulatedMean),
     Subject(RandomStimulated),
@@ -120,6 +134,14 @@ VARIANTS = [
         learning_arguments=GAN_LEARNING,
         data="counts",
         known_failures={"C3-loss-falls": NO_LOSS, "C5-resumed-early-stopping": NO_EARLY},
+    ),
+    Subject(
+        ac.ScGAN,
+        name="ScGAN-poisson",
+        arguments={**GAN, "output_layer": "poisson"},
+        learning_arguments=GAN_LEARNING,
+        data="counts",
+        known_failures={"C5-resumed-early-stopping": NO_EARLY},
     ),
     Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
     Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),

@@ -250,5 +250,5 @@ def test_a_sanity_check_is_not_scored(monkeypatch):
 
 def test_another_plan_is_refused():
     _, callback = scored()
-    with pytest.raises(DataError, match="works in altercell's training plans, and this is a LightningModule"):
+    with pytest.raises(DataError, match="in altercell's training plans, and this is a LightningModule"):
         callback.on_train_end(SimpleNamespace(callbacks=[]), LightningModule())

@@ -146,11 +146,16 @@ def generators(labels: bool = True) -> list[Candidate]:
     found = [
         Candidate("ScGAN", rooms.ScGAN, counts=True, predict={"output": "log"}),
         Candidate("ScGAN, counts", rooms.ScGAN, counts=True, predict=COUNTS),
+        Candidate("ScGAN, Poisson", rooms.ScGAN, {"output_layer": "poisson"}, counts=True, predict=COUNTS),
         Candidate("WGAN", rooms.WGAN),
+        Candidate("LatentGAN", rooms.LatentGAN, counts=True, predict=COUNTS),
     ]
     conditional = [
         Candidate("CscGAN", rooms.CscGAN, counts=True, predict={"output": "log"}),
+        Candidate("CscGAN, heads, counts", rooms.CscGAN, {"conditioning": "heads"}, counts=True, predict=COUNTS),
         Candidate("CscGAN, counts", rooms.CscGAN, counts=True, predict=COUNTS),
+        Candidate("CscGAN, Poisson", rooms.CscGAN, {"output_layer": "poisson"}, counts=True, predict=COUNTS),
+        Candidate("LatentGAN, by label", rooms.LatentGAN, {"classes": "labels"}, counts=True, predict=COUNTS),
     ]
     return [*found, *(conditional if labels else [])]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,12 +16,13 @@ from altercell._space import COUNTS, check_space, get_space
 from altercell.benchmark._response import CEILING
 from altercell.benchmark._task import NO_SETTINGS, QUIET, Task, let_go, trained
 from altercell.data import check_column, select_genes
-from altercell.data._normalize import log_scaled
+from altercell.data._normalize import log_of_counts
 from altercell.errors import DataError, KeyNotFoundError, listing
 from altercell.metrics._forest import classifier_auc, equal_numbers
 from altercell.metrics._matrix import Matrix, as_matrix
 from altercell.metrics._pcs import project_on_pcs
 from altercell.models.base import TrainingMixin, as_dense
+from altercell.models.base._generative import numbers_like
 from altercell.presets import Candidate
 
 #: What is better of each score.
@@ -200,7 +200,7 @@ class GenerationTask(Task):
         model = cls(cells, **{"seed": seed, **candidate.arguments})
         try:
             trained(model, **{**(QUIET if learns else {}), **candidate.train, **(self.train if learns else {})})
-            made = model.generate(self._number(model, data), seed=seed, **candidate.predict)
+            made = model.generate(numbers_like(model, data.test, self.labels_key), seed=seed, **candidate.predict)
             space = made.uns["altercell"]["space"]
             if space != COUNTS:
                 check_space(data.train, space, name=f"what '{candidate.name}' is compared with")
@@ -208,13 +208,6 @@ class GenerationTask(Task):
         except BaseException:
             let_go(model)
             raise
-
-    def _number(self, model: Any, data: GeneratedSplit) -> int | dict[object, int]:
-        """Return how many cells are asked for: of each label, where the model knows labels."""
-        if self.labels_key is None or "labels" not in inspect.signature(model.generate).parameters:
-            return data.test.n_obs
-        numbers = data.test.obs[self.labels_key].value_counts()
-        return {label: int(number) for label, number in numbers.items() if number}
 
     def score(self, answer: Generated, data: GeneratedSplit, seed: int) -> pd.DataFrame:
         """Score generated cells beside those that were kept back.
@@ -231,8 +224,11 @@ class GenerationTask(Task):
             Of the draws, the folds and the forests.
         """
         cells, counts = answer.cells, answer.cells.uns["altercell"]["space"] == COUNTS
-        train, test = (_log(part.layers["counts"]) if counts else as_matrix(part.X) for part in (data.train, data.test))
-        made = _log(cells.X) if counts else as_matrix(cells.X)
+        train, test = (
+            log_of_counts(as_matrix(part.layers["counts"])) if counts else as_matrix(part.X)
+            for part in (data.train, data.test)
+        )
+        made = log_of_counts(as_matrix(cells.X)) if counts else as_matrix(cells.X)
         known = self.labels_key is not None and self.labels_key in cells.obs
         classes = self._classes(cells), self._classes(data.test)
         return self._scores(made, test, train, seed, classes if known else None, list(data.train.var_names))
@@ -249,7 +245,7 @@ class GenerationTask(Task):
         seed
             Of the halves and of the scores.
         """
-        test, train = _log(data.test.layers["counts"]), _log(data.train.layers["counts"])
+        test, train = (log_of_counts(as_matrix(part.layers["counts"])) for part in (data.test, data.train))
         order = np.random.default_rng(seed).permutation(data.test.n_obs)
         first, second = (np.sort(part) for part in np.array_split(order, 2))
         classes = None
@@ -330,12 +326,6 @@ class GenerationTask(Task):
             The cells and their model.
         """
         let_go(answer.model)
-
-
-def _log(counts: Any) -> Matrix:
-    """Return log1p of counts per 10,000 of these genes; a cell without counts has zeros."""
-    counts = as_matrix(counts)
-    return log_scaled(counts, np.asarray(counts.sum(axis=1)).ravel(), 1e4)
 
 
 def _table(scores: Mapping[str, float], label: str = "") -> pd.DataFrame:

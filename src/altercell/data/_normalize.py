@@ -120,6 +120,17 @@ def cell_totals(adata: AnnData, counts: np.ndarray | sparse.csr_matrix) -> np.nd
     return totals
 
 
+def log_of_counts(counts: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
+    """Return log1p of counts per 10,000 of these genes; a cell without counts has zeros.
+
+    Parameters
+    ----------
+    counts
+        Counts, shape `(n_cells, n_genes)`; not changed.
+    """
+    return log_scaled(counts, np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(), 1e4)
+
+
 def log_scaled(
     counts: np.ndarray | sparse.csr_matrix, totals: np.ndarray, target_sum: float | None
 ) -> np.ndarray | sparse.csr_matrix:

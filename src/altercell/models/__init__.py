@@ -1,6 +1,7 @@
 """The models: one room a method, all with the same verbs."""
 
 from altercell.models.baselines import MeanShift, NoChange, PCAShift, RandomStimulated, RidgeShift, StimulatedMean
+from altercell.models.latent_gan import LatentGAN
 from altercell.models.samplers import GaussianCells, NeighbourBootstrap, ResampledCells, SimulatedCells, Sugar
 from altercell.models.scgan import WGAN, CscGAN, ScGAN
 from altercell.models.scgen import ScGen
@@ -17,6 +18,7 @@ __all__ = [
     "WGAN",
     "CscGAN",
     "GaussianCells",
+    "LatentGAN",
     "MMDAutoencoder",
     "MeanShift",
     "NeighbourBootstrap",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,23 @@ def _trains_on(subject: Subject, model: Any) -> None:
     frozen: list[str] = []
 
     def _look(trainer: Any, plan: Any) -> None:
-        frozen.extend(name or "the module" for name, part in plan.module.named_modules() if not part.training)
+        frozen.extend(name or "the module" for name, part in _trained(plan.module) if not part.training)
 
     subject.train(model, epochs=1, callbacks=[AtBatch(_look)])
     assert not frozen, f"in evaluation mode during training: {listing(dict.fromkeys(frozen))}"
     assert not model.module.training, "the module is left in training mode"
     lengths = {name: len(frame) for name, frame in model.history_.items()}
     assert set(lengths.values()) == {2}, f"after 1 + 1 epochs the history has so many rows: {lengths}"
+
+
+def _trained(module: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a network by name, but for those that are held still with all their parameters."""
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        return
+    yield name, module
+    for child, part in module.named_children():
+        yield from _trained(part, f"{name}.{child}" if name else child)
 
 
 def _all_same(before: dict[str, Any], after: dict[str, Any], when: str) -> None:

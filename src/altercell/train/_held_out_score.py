@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from lightning.pytorch import Callback, LightningModule, Trainer
 
-from altercell.errors import DataError, GroupError, listing
+from altercell.errors import GroupError, listing
 from altercell.metrics import evaluate
 from altercell.metrics._evaluate import chosen_metrics
-from altercell.train._callbacks import BestWeights
-from altercell.train._plan import TrainingPlan
+from altercell.train._score_callback import ScoreCallback
 
 
-class HeldOutScore(Callback):
+class HeldOutScore(ScoreCallback):
     """Predict held-out cells every few epochs with the weights so far, and score the answer against the real ones.
 
     The scores are in ``model.history`` and in ``trainer.callback_metrics``, as ``<name>_<metric>`` (``"inner_mse"``),
@@ -84,105 +81,17 @@ class HeldOutScore(Callback):
         seed: int = 0,
         predict_options: Mapping[str, Any] | None = None,
     ) -> None:
-        if every < 1:
-            raise DataError(f"every={every} must be at least 1")
-        self.model, self.every, self.name, self.n_top, self.seed = model, every, name, n_top, seed
-        self.metrics = chosen_metrics(metrics, n_top)
+        super().__init__(model, chosen_metrics(metrics, n_top), every, name)
+        self.n_top, self.seed = n_top, seed
         self.asked = {"source": source, "target": target, **(predict_options or {})}
         for argument, cells in (("target", real), ("source", control)):
             _check_condition(model, cells, self.asked[argument], argument)
         self.groups = _by_label(model, real, control)
         _check_held_out(model, [group.label for group in self.groups], target)
-        self._epoch = -1
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the epochs of an earlier training, and look at who waits for the scores.
-
-        Parameters
-        ----------
-        trainer, pl_module
-            Given by Lightning.
-
-        Raises
-        ------
-        DataError
-            Early stopping watches a score, and would stop before the second one.
-        """
-        self._epoch = -1
-        stop = trainer.early_stopping_callback
-        watched = stop is not None and stop.monitor in map(self._named, self.metrics)
-        if stop is not None and watched and stop.patience < self.every:
-            raise DataError(
-                f"early stopping watches '{stop.monitor}' with a patience of {stop.patience} epochs, and it is scored "
-                f"every={self.every} epochs; give early_stopping_patience= several times every="
-            )
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the last scores again where a killed training is taken up between two of them.
-
-        Parameters
-        ----------
-        trainer, pl_module
-            Given by Lightning.
-        """
-        if self._epoch < 0:
-            plan = _plan(pl_module)
-            names = [self._named(metric) for metric in self.metrics]
-            plan.show({name: record[name] for record in plan.records for name in names if name in record})
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score the weights so far.
-
-        Parameters
-        ----------
-        trainer, pl_module
-            Given by Lightning.
-        """
-        if not trainer.sanity_checking and trainer.current_epoch % self.every == 0:
-            self._epoch = trainer.current_epoch
-            _plan(pl_module).note(self.score())
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score the weights so far in an epoch without validation.
-
-        Parameters
-        ----------
-        trainer, pl_module
-            Given by Lightning.
-        """
-        if self._epoch != trainer.current_epoch:
-            self.on_validation_epoch_end(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the score of the weights that are kept where a search reads it.
-
-        Parameters
-        ----------
-        trainer, pl_module
-            Given by Lightning.
-        """
-        plan = _plan(pl_module)
-        best = next((one for one in trainer.callbacks if isinstance(one, BestWeights) and one.weights), None)  # type: ignore[attr-defined]
-        epoch = len(plan.records) - 1 if best is None else best.epoch
-        record = plan.records[epoch] if plan.records else {}
-        names = [self._named(metric) for metric in self.metrics]
-        scores = {name: record[name] for name in names if name in record}
-        if len(scores) < len(names):
-            with contextlib.nullcontext() if best is None else best.in_place(pl_module):
-                scores = self.score()
-        plan.show(scores)
-
-    def score(self) -> dict[str, float]:
-        """Predict the held-out cells with the model's weights as they are, and score the answer.
-
-        Returns
-        -------
-        The scores by name, each a mean over the labels.
-        """
-        with self.model.as_trained():
-            values = [self._evaluate(group) for group in self.groups]
-        means = np.mean(values, axis=0)
-        return {self._named(metric): float(value) for metric, value in zip(self.metrics, means, strict=True)}
+    def _values(self) -> Sequence[float]:
+        means = np.mean([self._evaluate(group) for group in self.groups], axis=0)
+        return [float(value) for value in means]  # over the labels
 
     def _evaluate(self, group: _Group) -> np.ndarray:
         options = self.asked if group.label is None else {**self.asked, "labels": group.label}
@@ -190,20 +99,11 @@ class HeldOutScore(Callback):
         table = evaluate(pred, group.real, group.control, metrics=self.metrics, n_top=self.n_top, seed=self.seed)
         return table["value"].loc[self.metrics].to_numpy()
 
-    def _named(self, metric: str) -> str:
-        return f"{self.name}_{metric}"
-
 
 class _Group(NamedTuple):
     label: object
     real: AnnData
     control: AnnData
-
-
-def _plan(pl_module: LightningModule) -> TrainingPlan:
-    if not isinstance(pl_module, TrainingPlan):
-        raise DataError(f"HeldOutScore works in altercell's training plans, and this is a {type(pl_module).__name__}")
-    return pl_module
 
 
 def _check_condition(model: Any, cells: AnnData, condition: object, argument: str) -> None:

@@ -22,7 +22,7 @@ class WGANTrainingPlan(AdversarialPlan):
 
     .. math:: \eta_t = \eta_0 (\eta_1 / \eta_0)^{\min(1, t / T)}.
 
-    A module has ``player_parameters``, ``inference``, ``generative``, ``drawn_classes``, ``loss`` (the critic's),
+    A module has ``player_parameters``, ``inference``, ``generative``, ``drawn``, ``loss`` (the critic's),
     ``generator_loss``, ``update_average`` and buffers ``critic_steps`` and ``first_move``; see
     :class:`altercell.models.scgan.ScGANModule`. In the history are ``critic_loss``, ``wasserstein``, ``penalty``,
     ``gradient_norm`` and ``generator_loss``; the training and the validation loss are the critic's estimate of the
@@ -95,7 +95,7 @@ class WGANTrainingPlan(AdversarialPlan):
         module.critic_steps += 1
         self._moves += 1
         if self._moves % self.n_critic == 0:
-            made = module.generative(module.drawn_classes(real["classes"]))
+            made = module.generative(**module.drawn(real))
             ours = module.generator_loss(made["fake"], made["classes"])
             self.record_of("generator", "train", ours)
             self.move("generator", ours, self._moves // self.n_critic)  # the guard looks at some of its own moves
@@ -121,7 +121,7 @@ class WGANTrainingPlan(AdversarialPlan):
         module = self.module
         real = module.inference(**module._get_inference_input(batch))
         with torch.no_grad():
-            shown = module.generative(module.drawn_classes(real["classes"]), keep=False)
+            shown = module.generative(**module.drawn(real), keep=False)
         return real, module.loss(batch, real, shown)
 
     def _set_learning_rate(self) -> None:

@@ -57,7 +57,7 @@ def test_the_critics_loss(batch, conditioning, monkeypatch):
     classes = batch["labels"].numpy().ravel()
     np.testing.assert_array_equal(real["classes"].numpy(), classes)
 
-    shown = module.generative(module.drawn_classes(real["classes"]), keep=False)
+    shown = module.generative(**module.drawn(real), keep=False)
     epsilon = np.random.default_rng(1).uniform(size=(N, 1))
     monkeypatch.setattr(torch, "rand", lambda *size, **options: torch.tensor(epsilon))
     output = module.loss(batch, real, shown)
@@ -97,7 +97,7 @@ def test_the_generators_loss(conditioning):
 def test_fakes_have_the_classes_of_real_cells_in_their_proportions():
     torch.manual_seed(0)
     classes = torch.tensor([5, 5, 5, 1] * 5_000)
-    drawn = ScGANModule.drawn_classes(classes)
+    drawn = ScGANModule.drawn({"classes": classes})["classes"]
     assert set(drawn.tolist()) == {1, 5}
     assert float((drawn == 5).float().mean()) == pytest.approx(0.75, abs=0.02)
 

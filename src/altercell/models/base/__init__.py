@@ -12,7 +12,7 @@ from altercell.models.base._draws import CountDraws
 from altercell.models.base._fitted import FittedModel
 from altercell.models.base._generative import GenerativeModel
 from altercell.models.base._keyed_draws import KeyedDraws, hashed, uniform_by_name
-from altercell.models.base._latent import INFERENCE_BATCH, LatentModel
+from altercell.models.base._latent import INFERENCE_BATCH, Encoding, LatentModel
 from altercell.models.base._likelihood import (
     LOG_SPACE,
     GeneLikelihood,
@@ -45,6 +45,7 @@ __all__ = [
     "ConditionalDecoding",
     "CountDraws",
     "CountHead",
+    "Encoding",
     "FittedModel",
     "GeneLikelihood",
     "GenerativeModel",

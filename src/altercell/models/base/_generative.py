@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -28,3 +29,25 @@ class GenerativeModel(ABC):
         -------
         The cells, with the genes' names and, in ``uns["altercell"]``, how they were made.
         """
+
+
+def numbers_like(model: Any, cells: AnnData, labels_key: str | None) -> int | dict[object, int]:
+    """Return how many cells a model is to generate to be compared with these.
+
+    Parameters
+    ----------
+    model
+        A model with ``generate``.
+    cells
+        The cells.
+    labels_key
+        Column of their labels; None for none.
+
+    Returns
+    -------
+    The number of each label, where the model can be asked for labels; else their number.
+    """
+    named = "labels" in inspect.signature(model.generate).parameters
+    if labels_key is None or not named or getattr(model, "classes", "labels") not in ("labels", "both"):
+        return cells.n_obs
+    return {label: int(number) for label, number in cells.obs[labels_key].value_counts().items() if number}

@@ -23,21 +23,17 @@ else:
 INFERENCE_BATCH = 1024
 
 
-class LatentModel(ABC, Base):
-    """A model that encodes cells as points of a latent space and decodes points as cells.
+class Encoding(ABC, Base):
+    """A model that encodes cells as points of a latent space."""
 
-    The module keeps two buffers, ``latent_means`` of shape ``(n_conditions, n_labels, n_latent)`` and ``group_sizes``
-    of shape ``(n_conditions, n_labels)``: the means of the training cells' latent means by condition and label. They
-    are all that latent arithmetic needs of the training cells, and they go into the model file.
-    """
+    @property
+    def _n_dimensions(self) -> int:
+        """Number of dimensions of the points."""
+        return int(self.module.n_latent)
 
     @abstractmethod
     def _encode(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and variance of q(z | x), each of shape (n, n_latent)."""
-
-    @abstractmethod
-    def _decode(self, z: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
-        """Return the expected cells of latent points, of shape (n, n_genes)."""
 
     def _latent_cells(self, adata: AnnData | MuData | None, rows: Sequence[int] | np.ndarray | None = None) -> Cells:
         """Return cells with what the encoder reads."""
@@ -72,7 +68,7 @@ class LatentModel(ABC, Base):
         Latent points, float32 of shape ``(n_cells, n_latent)``.
         """
         cells = self._latent_cells(adata, indices)
-        latent = np.empty((len(cells), self.module.n_latent), dtype=np.float32)
+        latent = np.empty((len(cells), self._n_dimensions), dtype=np.float32)
         with self._inference(seed) as used:
             noise = np.random.default_rng(used)  # row by row, so that the batch size changes nothing
             for positions, batch in cells.batches(batch_size):
@@ -82,6 +78,23 @@ class LatentModel(ABC, Base):
                     drawn = noise.standard_normal(mean.shape, dtype=np.float32)
                     latent[positions] += variance.sqrt().cpu().numpy() * drawn
         return latent
+
+    def _to_device(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        device = self.module.device
+        return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+class LatentModel(Encoding):
+    """A model that encodes cells as points of a latent space and decodes points as cells.
+
+    The module keeps two buffers, ``latent_means`` of shape ``(n_conditions, n_labels, n_latent)`` and ``group_sizes``
+    of shape ``(n_conditions, n_labels)``: the means of the training cells' latent means by condition and label. They
+    are all that latent arithmetic needs of the training cells, and they go into the model file.
+    """
+
+    @abstractmethod
+    def _decode(self, z: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
+        """Return the expected cells of latent points, of shape (n, n_genes)."""
 
     def decode(
         self, latent: np.ndarray, *, size_factor: np.ndarray | None = None, batch_size: int = INFERENCE_BATCH
@@ -132,10 +145,6 @@ class LatentModel(ABC, Base):
         z = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)).to(device)
         given = {name: torch.full((len(z), 1), code, device=device) for name, code in condition.items()}
         return self._decode(z, None if sizes is None else torch.from_numpy(sizes).to(device), **given).cpu().numpy()
-
-    def _to_device(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        device = self.module.device
-        return {name: tensor.to(device) for name, tensor in batch.items()}
 
     def _after_training(self, datamodule: LightningDataModule | None) -> None:
         """Fill the buffers of group means from the training cells."""

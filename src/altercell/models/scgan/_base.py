@@ -16,6 +16,7 @@ from altercell._random import isolated_rng
 from altercell.errors import DataError, GroupError, check_choice
 from altercell.models.base import INFERENCE_BATCH, AltercellModel, Cells, ClassCounts, Classes, TrainingMixin
 from altercell.models.scgan._module import N_QUANTILES, ScGANModule
+from altercell.models.scgan._networks import OutputLayer
 from altercell.models.scgan._paths import Paths
 from altercell.train import TrainingPlan, WGANTrainingPlan
 
@@ -57,10 +58,13 @@ class WassersteinGAN(Paths, TrainingMixin, AltercellModel):
         ):
             if value is not None and not low <= value <= high:
                 raise DataError(f"{name}={value} must be at least {low}" + (" and below 1" if high < 1 else ""))
+        check_choice("output_layer", arguments.get("output_layer", "scaled"), get_args(OutputLayer))
         self.classes = classes
         total: float | None = None
         self._median_unknown = library_size == "median" and self.adata is None
         if library_size is None:
+            if arguments.get("output_layer") == "poisson":
+                raise DataError("output_layer='poisson' draws counts; give a library_size, and counts")
             self._require_log()
         else:
             self._require_counts()
@@ -69,23 +73,36 @@ class WassersteinGAN(Paths, TrainingMixin, AltercellModel):
                 raise DataError(f"library_size={library_size!r} must be above 0, 'median', or None for log data")
             total = self._median_total() if library_size == "median" else float(library_size)
         with isolated_rng(self.seed):
-            self.module = ScGANModule(
-                len(self.schema.genes),
-                len(self.schema.conditions),
-                len(self.schema.labels),
+            self.module = self._make_module(
+                library_size=total,
                 n_hidden=widths,
                 critic_hidden=critic,
                 class_of_group=self._class_codes(classes),
-                library_size=total,
                 **arguments,
             )
+        if self.module.draws and self.adata is not None:
+            self._start_at_the_mean_profile()
         self._model_summary_string = repr(self)
+
+    def _make_module(self, library_size: float | None, **arguments: Any) -> ScGANModule:
+        sizes = len(self.schema.genes), len(self.schema.conditions), len(self.schema.labels)
+        return ScGANModule(*sizes, library_size=library_size, **arguments)
 
     def _median_total(self) -> float:
         if self.adata is None:
             return 1.0  # a model file brings the number along with the weights
-        totals = [batch["X"].sum(dim=1) for _, batch in self.cells().batches(INFERENCE_BATCH)]
-        return float(np.median(torch.cat(totals).numpy()))
+        return float(np.median(self._totals()))
+
+    def _totals(self) -> np.ndarray:
+        """Return the total of each registered cell, shape ``(n_cells,)``."""
+        return torch.cat([batch["X"].sum(dim=1) for _, batch in self.cells().batches(INFERENCE_BATCH)]).numpy()
+
+    def _start_at_the_mean_profile(self) -> None:
+        """Let the generator's first profiles lie around the mean of the registered cells."""
+        sums = torch.stack([batch["X"].double().sum(dim=0) for _, batch in self.cells().batches(INFERENCE_BATCH)])
+        counts = sums.sum(dim=0) + 1e-2  # a gene without counts stays rare
+        with torch.no_grad():
+            self.module.generator.output.bias.copy_((counts / counts.sum()).log())
 
     def _class_codes(self, classes: Classes | None) -> torch.Tensor:
         """Return the class of each (condition, label)."""
@@ -136,20 +153,7 @@ class WassersteinGAN(Paths, TrainingMixin, AltercellModel):
         DataError
             `n_steps` is below 1, early stopping by the validation loss, or a `datamodule` without `max_epochs`.
         """
-        if n_steps < 1:
-            raise DataError(f"n_steps={n_steps} must be at least 1")
-        if early_stopping and kwargs.get("early_stopping_monitor", "validation_loss") == "validation_loss":
-            raise DataError(
-                "early_stopping=True would stop by the critic's estimate of a distance, which is lowest before the "
-                "critic has learnt anything: name another value with early_stopping_monitor="
-            )
-        if kwargs.get("datamodule") is not None:
-            if max_epochs is None:
-                raise DataError("with a datamodule= give max_epochs=: how many batches it has is not known")
-            if self._median_unknown and self._library_size() == 1:
-                raise DataError(
-                    "library_size='median' needs an AnnData to take it from; with a data module give a number"
-                )
+        self._check_steps(max_epochs, n_steps, {**kwargs, "early_stopping": early_stopping})
         plan = {**self._plan_defaults, **(plan_kwargs or {})}
         if plan.get("final_lr") is not None:
             plan.setdefault("decay_steps", n_steps * int(plan.get("n_critic", 5)))
@@ -165,6 +169,26 @@ class WassersteinGAN(Paths, TrainingMixin, AltercellModel):
             plan_kwargs=plan,
             **kwargs,
         )
+
+    def _check_steps(self, max_epochs: int | None, n_steps: int, options: Mapping[str, Any]) -> None:
+        """Raise where the arguments of :meth:`train` make no sense together."""
+        if n_steps < 1:
+            raise DataError(f"n_steps={n_steps} must be at least 1")
+        if (
+            options.get("early_stopping")
+            and options.get("early_stopping_monitor", "validation_loss") == "validation_loss"
+        ):
+            raise DataError(
+                "early_stopping=True would stop by the critic's estimate of a distance, which is lowest before the "
+                "critic has learnt anything: name another value with early_stopping_monitor="
+            )
+        if options.get("datamodule") is not None:
+            if max_epochs is None:
+                raise DataError("with a datamodule= give max_epochs=: how many batches it has is not known")
+            if self._median_unknown and self._library_size() == 1:
+                raise DataError(
+                    "library_size='median' needs an AnnData to take it from; with a data module give a number"
+                )
 
     def _training_cells(self) -> Cells:
         return self.cells(groups=True, size_factors=self.schema.size_factor_key is not None)

@@ -64,7 +64,7 @@ class Generation(Augmentation, Base):
                 "verb": "generate",
                 "version": __version__,
                 "space": self._output_space(output),
-                "library_size": float(self.module.generator.scaled.total) if self.module.scales else None,
+                "library_size": self._library_size(),
                 "seed": used,
                 "batch_key": self.schema.batch_key if self.classes in ("conditions", "both") else None,
                 "labels_key": self.schema.labels_key if self.classes in ("labels", "both") else None,
@@ -72,12 +72,13 @@ class Generation(Augmentation, Base):
                 "trust": [DOUBTS.get(output, DOUBTS["model"]), *self._few_cells(groups)],
             }
             classes, key, totals = self._class_of(groups), self.schema.size_factor_key, None
-            if output in ("rounded", "counts"):
+            whole = output in ("rounded", "counts")
+            if whole and not self.module.makes_totals:
                 totals = self._drawn_totals(classes, totals_rng)
-                if key is not None:
-                    obs[key] = totals / self.module.covered.cpu().numpy()[classes]
+            if whole and key is not None:
+                obs[key] = np.ones(len(classes))  # until the cells are made
             draws = CountDraws(int(counts_rng.integers(2**63))) if output == "counts" else None
-            sums: list[np.ndarray] = []
+            sums: list[tuple[np.ndarray, np.ndarray]] = []
             made = answer(
                 self._blocks(classes, output, totals, draws, rng, check_batch_size(batch_size), sums),
                 obs,
@@ -85,11 +86,12 @@ class Generation(Augmentation, Base):
                 provenance,
                 path,
             )
-            if key is not None and key in obs:
+            if whole and key is not None:
                 # With all genes registered, a cell's total is its sum; else it is not below what was drawn of these.
-                least = np.maximum(np.concatenate(sums), 1)
-                whole = provenance["n_genes_total"] in (None, len(self.schema.genes))
-                made = replace_column(made, key, least if whole else np.maximum(obs[key].to_numpy(), least))
+                drawn, asked = (np.concatenate(part) for part in zip(*sums, strict=True))
+                least, over_all = np.maximum(drawn, 1), asked / self.module.covered.cpu().numpy()[classes]
+                every = provenance["n_genes_total"] in (None, len(self.schema.genes))
+                made = replace_column(made, key, least if every else np.maximum(over_all, least))
             return made
 
     def _blocks(
@@ -100,12 +102,16 @@ class Generation(Augmentation, Base):
         draws: CountDraws | None,
         rng: np.random.Generator,
         batch_size: int,
-        sums: list[np.ndarray],
+        sums: list[tuple[np.ndarray, np.ndarray]],
     ) -> Iterator[np.ndarray]:
-        """Yield cells as they are asked for, by blocks, and note the sum of each in `sums`."""
+        """Yield cells as they are asked for, by blocks; note the sum of each, and the total that it was asked for."""
         for rows, block in self._generated(classes, batch_size, rng):
-            cells = self._as(output, block, classes[rows], None if totals is None else totals[rows], draws)
-            sums.append(cells.sum(axis=1, dtype=np.float64))
+            asked = None if totals is None else totals[rows]
+            if self.module.makes_totals and output in ("rounded", "counts"):
+                asked = block.sum(axis=1, dtype=np.float64)
+            cells = self._as(output, block, classes[rows], asked, draws)
+            found = cells.sum(axis=1, dtype=np.float64)
+            sums.append((found, found if asked is None else asked))
             yield cells
 
     def _check_output(self, output: str) -> None:
@@ -165,7 +171,8 @@ class Generation(Augmentation, Base):
         with self._inference(0) as used:
             rng = np.random.default_rng(used)
             made = np.concatenate([block for _, block in self._generated(classes, HEAD_CELLS, rng)]).astype(np.float64)
-        head = CountHead.fit(_shares(made), self._drawn_totals(classes, rng), classes, measured)
+        totals = made.sum(axis=1) if self.module.makes_totals else self._drawn_totals(classes, rng)
+        head = CountHead.fit(_shares(made), totals, classes, measured)
         self.module.head_factors.copy_(torch.from_numpy(head.factors))
         self.module.head_dispersion.copy_(torch.from_numpy(head.dispersion))
 
@@ -183,10 +190,15 @@ class Generation(Augmentation, Base):
             return self.space
         if output in ("rounded", "counts"):
             return COUNTS
-        return log_space(LOG_TOTAL) if output == "log" else f"counts scaled to {self._library_size():,.0f}"
+        if output == "log":
+            return log_space(LOG_TOTAL)
+        total = self._library_size()
+        return "expected counts" if total is None else f"counts scaled to {total:,.0f}"
 
-    def _library_size(self) -> float:
-        return float(self.module.generator.scaled.total)
+    def _library_size(self) -> float | None:
+        """Return the total that every cell is scaled to; None where there is none."""
+        one = self.module.scales and not self.module.makes_totals
+        return float(self.module.generator.scaled.total) if one else None
 
 
 def _shares(made: np.ndarray) -> np.ndarray:

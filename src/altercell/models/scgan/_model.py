@@ -13,7 +13,7 @@ from altercell.errors import check_choice
 from altercell.models.base import INFERENCE_BATCH, Classes
 from altercell.models.scgan._base import WassersteinGAN
 from altercell.models.scgan._generation import Values
-from altercell.models.scgan._networks import Conditioning
+from altercell.models.scgan._networks import Conditioning, OutputLayer
 
 #: The total that the papers scale cells to.
 PAPER_TOTAL = 20_000.0
@@ -41,13 +41,19 @@ class ScGAN(WassersteinGAN):
         Weight of the gradient penalty.
     average_decay
         Decay of a moving average of the generator's weights, which then makes the cells; None for none (the paper).
+    output_layer
+        What ends the generator. One of
+
+        * ``"scaled"``: ReLU and the library-size layer, which scales each cell to one total (the paper);
+        * ``"poisson"``: shares of a cell's total, of which counts are drawn while it trains; the critic compares
+          logarithms of counts, with the cell's total beside them. Not the paper's.
     seed
         Seed of the initial weights, and of training where that is given none.
 
     Raises
     ------
     DataError
-        The values are not counts, or a width or `library_size` is not above 0.
+        The values are not counts, a width or `library_size` is not above 0, or `output_layer` is unknown.
 
     Examples
     --------
@@ -71,6 +77,7 @@ class ScGAN(WassersteinGAN):
         library_size: float | Literal["median"] | None = PAPER_TOTAL,
         penalty_weight: float = 10.0,
         average_decay: float | None = None,
+        output_layer: OutputLayer = "scaled",
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)
@@ -82,6 +89,7 @@ class ScGAN(WassersteinGAN):
             n_latent=n_latent,
             penalty_weight=penalty_weight,
             average_decay=average_decay,
+            output_layer=output_layer,
         )
         self.init_params_ = self._get_init_params(locals())
 
@@ -141,7 +149,7 @@ class CscGAN(WassersteinGAN):
         * ``"projection"``: a score of its own for the class, by a scalar product with the last hidden units;
         * ``"heads"``: an output layer for each class (the paper's text);
         * ``"classifier"``: an auxiliary classifier, as in ACGAN, with which the paper compares.
-    n_latent, n_hidden, critic_hidden, library_size, penalty_weight, average_decay, seed
+    n_latent, n_hidden, critic_hidden, library_size, penalty_weight, average_decay, output_layer, seed
         As in :class:`ScGAN`.
     classifier_weight
         Weight of the auxiliary classifier.
@@ -178,6 +186,7 @@ class CscGAN(WassersteinGAN):
         penalty_weight: float = 10.0,
         classifier_weight: float = 1.0,
         average_decay: float | None = None,
+        output_layer: OutputLayer = "scaled",
         seed: int = 0,
     ) -> None:
         super().__init__(adata, registry, seed=seed)
@@ -192,6 +201,7 @@ class CscGAN(WassersteinGAN):
             penalty_weight=penalty_weight,
             classifier_weight=classifier_weight,
             average_decay=average_decay,
+            output_layer=output_layer,
         )
         self.init_params_ = self._get_init_params(locals())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import torch
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
@@ -13,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from altercell.errors import DataError
 from altercell.losses import gradient_penalty, wasserstein_estimate
-from altercell.models.scgan._networks import Conditioning, Critic, Generator
+from altercell.models.scgan._networks import Conditioning, Critic, Generator, OutputLayer, drawn_counts
 from altercell.train import scalar_losses
 
 #: Quantiles of the cells' totals that are kept of each class, from the lowest to the highest.
@@ -31,6 +32,13 @@ class ScGANModule(BaseModuleClass):
         L_G &= - E D(\tilde x, c)
 
     and with a classifier C both have :math:`\alpha E[-\log C_c]` on top, of real cells and of fakes.
+
+    With the Poisson layer (not the papers') the generator makes a profile :math:`\rho`, which sums to 1, for a total l
+    that a real cell has, and both players see logarithms of counts, with that of the total beside them:
+
+    .. math:: \tilde x = (\log(1 + k), \log l), \quad k_g \sim \operatorname{Poisson}(l \rho_g)
+
+    The gradient of k goes straight to :math:`l \rho`.
 
     Parameters
     ----------
@@ -54,6 +62,10 @@ class ScGANModule(BaseModuleClass):
         :math:`\alpha`.
     average_decay
         Decay of the moving average of the generator's weights, which then makes the cells; None for none.
+    output_layer
+        ``"scaled"`` (the papers') or ``"poisson"``.
+    n_values
+        Number of values that the generator makes and the critic sees, where these are no genes; None where they are.
 
     Attributes
     ----------
@@ -66,6 +78,9 @@ class ScGANModule(BaseModuleClass):
     critic_steps, first_move
         How often the critic has moved, and had moved before the last training.
     """
+
+    #: Whether what is made has a total of its own; else it is scaled to one total.
+    makes_totals = False
 
     def __init__(
         self,
@@ -82,22 +97,33 @@ class ScGANModule(BaseModuleClass):
         penalty_weight: float = 10.0,
         classifier_weight: float = 1.0,
         average_decay: float | None = None,
+        output_layer: OutputLayer = "scaled",
+        n_values: int | None = None,
     ) -> None:
         super().__init__()
         self.class_of_group: torch.Tensor
         self.group_sizes: torch.Tensor
         self.critic_steps: torch.Tensor
         self.scales, self.n_latent = library_size is not None, n_latent
+        self.draws = output_layer == "poisson"
         self.penalty_weight, self.classifier_weight = penalty_weight, classifier_weight
         groups = torch.zeros(n_conditions, n_labels) if class_of_group is None else class_of_group
         n_classes = int(groups.max()) + 1
+        n_made = n_genes if n_values is None else n_values
         self.critic = Critic(
-            n_genes,
+            n_made + self.draws,
             tuple(reversed(n_hidden)) if critic_hidden is None else critic_hidden,
             n_classes=n_classes,
             conditioning=conditioning,
         )
-        self.generator = Generator(n_latent, n_hidden, n_genes, n_classes=n_classes, library_size=library_size)
+        self.generator = Generator(
+            n_latent,
+            n_hidden,
+            n_made,
+            n_classes=n_classes,
+            library_size=library_size,
+            activation="softmax" if self.draws else "relu" if n_values is None else "linear",
+        )
         self.average: AveragedModel | None = None
         if average_decay is not None:
             rule = partial(_averaged, average_decay)
@@ -137,7 +163,7 @@ class ScGANModule(BaseModuleClass):
     def _get_generative_input(
         self, tensors: dict[str, torch.Tensor], inference_outputs: dict[str, torch.Tensor], **kwargs: object
     ) -> dict[str, torch.Tensor]:
-        return {"classes": self.drawn_classes(inference_outputs["classes"])}
+        return self.drawn(inference_outputs)
 
     @auto_move_data
     def inference(self, x: torch.Tensor, condition: torch.Tensor, label: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -152,36 +178,49 @@ class ScGANModule(BaseModuleClass):
         """
         if self.training and len(x) < 2:
             raise DataError("a training batch needs 2 cells or more for batch normalisation; give larger batches")
-        if self.scales:
-            x = self.generator.scaled(x)
-        return {"real": x, "classes": self.class_of_group[condition.ravel().long(), label.ravel().long()]}
+        classes = self.class_of_group[condition.ravel().long(), label.ravel().long()]
+        if self.draws:
+            totals = x.sum(dim=1)
+            return {"real": _with_total(x, totals), "classes": classes, "totals": totals}
+        return {"real": self.generator.scaled(x) if self.scales else x, "classes": classes}
 
     @staticmethod
-    def drawn_classes(classes: torch.Tensor) -> torch.Tensor:
-        """Draw as many classes, with replacement, so that fakes have the classes in the data's own proportions.
+    def drawn(real: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Draw what as many fakes are to be of, with replacement, so that it comes in the data's own proportions.
 
         Parameters
         ----------
-        classes
-            Classes of real cells, shape ``(n_cells,)``.
+        real
+            What :meth:`inference` returned: ``"classes"`` of real cells, shape ``(n_cells,)``; with the Poisson layer
+            their ``"totals"``, which then come from the same cell.
         """
-        return classes[torch.randint(len(classes), (len(classes),), device=classes.device)]
+        classes = real["classes"]
+        rows = torch.randint(len(classes), (len(classes),), device=classes.device)
+        return {name: real[name][rows] for name in ("classes", "totals") if name in real}
 
     @auto_move_data
-    def generative(self, classes: torch.Tensor, keep: bool = True) -> dict[str, torch.Tensor]:
+    def generative(
+        self, classes: torch.Tensor, totals: torch.Tensor | None = None, keep: bool = True
+    ) -> dict[str, torch.Tensor]:
         """Make a cell of each class from fresh noise.
 
         Parameters
         ----------
         classes
             Shape ``(n_cells,)``.
+        totals
+            Total of each, shape ``(n_cells,)``; for the Poisson layer alone.
         keep
             Whether a batch in training enters the generator's running statistics.
         """
         noise = torch.randn(
             len(classes), self.n_latent, device=classes.device, dtype=self.generator.output.weight.dtype
         )
-        return {"fake": self.generator(noise, classes, keep), "classes": classes}
+        fake = self.generator(noise, classes, keep)
+        if self.draws and totals is not None:
+            rate = fake * (totals / cast("torch.Tensor", self.generator.scaled.total))[:, None]
+            fake = _with_total(drawn_counts(rate), totals)
+        return {"fake": fake, "classes": classes}
 
     def loss(
         self,
@@ -241,6 +280,11 @@ class ScGANModule(BaseModuleClass):
             Class of each cell, shape ``(n_cells,)``; or its shares of the classes, ``(n_cells, n_classes)``.
         """
         return (self.generator if self.average is None else self.average)(noise, classes)
+
+
+def _with_total(counts: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
+    """Return counts as the players of the Poisson layer see them, shape ``(n_cells, n_genes + 1)``."""
+    return torch.cat([counts.log1p(), totals.clamp(min=1)[:, None].log()], dim=1)
 
 
 def _averaged(decay: float, mean: torch.Tensor, now: torch.Tensor, n: torch.Tensor | int) -> torch.Tensor:

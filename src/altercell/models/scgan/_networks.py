@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 Conditioning = Literal["projection", "heads", "classifier"]
+OutputLayer = Literal["scaled", "poisson"]
+Activation = Literal["relu", "softmax", "linear"]
 # torch's defaults: the paper gives none.
 EPS, MOMENTUM = 1e-5, 0.1
 
@@ -89,6 +91,17 @@ class LibrarySize(nn.Module):
         return self.total * F.normalize(x, p=1, dim=1, eps=1e-8)
 
 
+def drawn_counts(rate: torch.Tensor) -> torch.Tensor:
+    """Draw Poisson counts, through which the gradient goes straight: as if the counts were the rates.
+
+    Parameters
+    ----------
+    rate
+        Their expectations, of any shape.
+    """
+    return rate + (torch.poisson(rate.detach()) - rate).detach()
+
+
 class Generator(nn.Module):
     """Makes cells of noise: blocks of Linear without bias, batch normalisation and ReLU; then Linear and ReLU.
 
@@ -104,12 +117,23 @@ class Generator(nn.Module):
         Number of classes that the normalisation tells apart; 1 for none.
     library_size
         Total that every cell is scaled to; None for no such layer.
+    activation
+        What follows the last Linear: ``"relu"``; ``"softmax"`` over the genes, for profiles that counts are drawn
+        from; or ``"linear"`` for nothing, where what is made is not expression.
     """
 
     def __init__(
-        self, n_latent: int, n_hidden: Sequence[int], n_genes: int, *, n_classes: int, library_size: float | None
+        self,
+        n_latent: int,
+        n_hidden: Sequence[int],
+        n_genes: int,
+        *,
+        n_classes: int,
+        library_size: float | None,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
+        self.activation = activation
         widths = [n_latent, *n_hidden]
         self.linear = nn.ModuleList(nn.Linear(n_in, n_out, bias=False) for n_in, n_out in pairwise(widths))
         self.norms = nn.ModuleList(ClassNorm(width, n_classes) for width in n_hidden)
@@ -135,7 +159,10 @@ class Generator(nn.Module):
         h = noise
         for linear, norm in zip(self.linear, self.norms, strict=True):
             h = F.relu(norm(linear(h), classes, keep))  # (n_cells, width)
-        return self.scaled(F.relu(self.output(h)))
+        h = self.output(h)
+        if self.activation == "softmax":
+            return self.scaled(h.softmax(dim=1))
+        return self.scaled(F.relu(h)) if self.activation == "relu" else h
 
 
 class Critic(nn.Module):

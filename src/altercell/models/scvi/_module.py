@@ -38,10 +38,22 @@ class ScviModule(VAE):
             unused.append(self.decoder.px_r_decoder)
         if self.gene_likelihood != "zinb":
             unused.append(self.decoder.px_dropout_decoder)
-        for part in unused:
-            part.requires_grad_(False)
+        self._unused = unused
+        self.set_trainable(True)
         self.register_buffer("latent_means", torch.zeros(n_conditions, n_labels, self.n_latent))
         self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels))
+
+    def set_trainable(self, on: bool) -> None:
+        """Let the parts that are used be trained, or hold the whole network still.
+
+        Parameters
+        ----------
+        on
+            Whether to train.
+        """
+        self.requires_grad_(on)
+        for part in self._unused:
+            part.requires_grad_(False)
 
     def posterior(self, x: torch.Tensor, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and variance of q(z | x), each of shape ``(n_cells, n_latent)``.
