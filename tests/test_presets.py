@@ -50,6 +50,22 @@ def test_every_preset_has_arguments_that_its_class_takes(preset: Candidate) -> N
     assert presets.get(preset.name) == preset
 
 
+@pytest.mark.parametrize("preset", presets.generators(), ids=lambda preset: preset.name)
+def test_every_preset_of_generated_cells_has_arguments_that_its_class_takes(preset: Candidate) -> None:
+    assert set(preset.arguments) <= set(inspect.signature(preset.model).parameters)
+    assert set(preset.predict) <= set(inspect.signature(preset.model.generate).parameters)
+    assert "n_steps" in inspect.signature(preset.model.train).parameters
+    assert preset.note
+    assert presets.get(preset.name) == preset
+
+
+def test_a_preset_that_only_generates_is_refused_where_responses_are_asked_for() -> None:
+    data = ac.data.normalize(ac.datasets.simulate_response(n_cells=120, n_genes=20, seed=0))
+    asked = {"batch_key": "condition", "labels_key": "cell_type", "source": "control", "target": "stimulated"}
+    with pytest.raises(DataError, match="'cscgan' cannot predict responses; for generated cells there is"):
+        ac.benchmark.holdout(data, ["no change", "cscgan"], **asked)
+
+
 def test_the_papers_settings_are_those_on_record() -> None:
     trvae, scperb = presets.get("trvae-paper"), presets.get("scperb-paper")
     assert (trvae.train["max_epochs"], trvae.train["batch_size"]) == (5_000, 512)
@@ -57,6 +73,7 @@ def test_the_papers_settings_are_those_on_record() -> None:
     scgen = presets.get("scgen-paper").train
     assert (scgen["max_epochs"], scgen["batch_size"], scgen["early_stopping_patience"]) == (300, 32, 20)
     assert presets.get("scgen-nb").counts
+    assert presets.get("cscgan-paper").train["n_steps"] == 1_000_000
 
 
 def test_names_classes_and_candidates_may_be_mixed() -> None:
@@ -79,6 +96,8 @@ def test_what_cannot_be_resolved_is_named() -> None:
 
 def test_a_shortened_preset_has_fewer_epochs() -> None:
     assert presets.shortened(presets.get("trvae-paper"), 0.01).train == {"max_epochs": 50, "batch_size": 512}
+    assert presets.shortened(presets.get("scgan-paper"), 1e-3).train == {"n_steps": 1_000}
     assert presets.shortened(presets.get("scgen"), 1e-6).train["max_epochs"] == 1
     assert presets.shortened(presets.get("no change"), 0.5) == presets.get("no change")
-    assert ac.presets.names()[-1] == "random stimulated cells"
+    assert presets.available()[-1].name == "random stimulated cells"
+    assert len(set(presets.names())) == len(presets.names())

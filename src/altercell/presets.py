@@ -197,16 +197,58 @@ _PRESETS: tuple[Callable[[], Candidate], ...] = (
         {"max_epochs": 100, "plan_kwargs": {"max_kl_weight": 0.25, "n_epochs_kl_warmup": 100}},
         {"cells": "sampled"},
     ),
+    lambda: _network(
+        "wgan",
+        models.WGAN,
+        "responses by arithmetic on noise (sc-WGAN), 1,000 moves of the generator",
+        {"n_steps": 1_000},
+    ),
 )
 
 
+def _generator(name: str, model: str, note: str, output: str | None = "counts", **arguments: Any) -> Candidate:
+    counts, steps = output is not None, arguments.pop("n_steps", 5_000)
+    predict = {"output": output} if counts else {}
+    return Candidate(name, getattr(models, model), arguments, {"n_steps": steps}, predict, counts, note=note)
+
+
+def generators() -> list[Candidate]:
+    """Return the presets for generated cells, which :func:`altercell.benchmark.generation` compares.
+
+    Their ``predict`` are arguments of ``generate``; their lengths are 5,000 moves of the generator where the name does
+    not say that they are the paper's.
+    """
+    return [
+        _generator("scgan", "ScGAN", "scGAN's networks; its cells on the log scale", "log"),
+        _generator("scgan-paper", "ScGAN", "scGAN's code: a million moves of the generator", "log", n_steps=1_000_000),
+        _generator("scgan-counts", "ScGAN", "scGAN's networks, counts drawn around its cells"),
+        _generator("scgan-poisson", "ScGAN", "scGAN with counts inside training", output_layer="poisson"),
+        _generator("cscgan", "CscGAN", "cscGAN, its critic by projection; its cells on the log scale", "log"),
+        _generator(
+            "cscgan-paper",
+            "CscGAN",
+            "cscGAN's code: a million moves, a head for each class",
+            "log",
+            n_steps=1_000_000,
+            conditioning="heads",
+        ),
+        _generator("cscgan-heads", "CscGAN", "cscGAN with a head for each class, drawn counts", conditioning="heads"),
+        _generator("cscgan-acgan", "CscGAN", "with an auxiliary classifier, drawn counts", conditioning="classifier"),
+        _generator("cscgan-counts", "CscGAN", "cscGAN, counts drawn around its cells"),
+        _generator("cscgan-poisson", "CscGAN", "cscGAN with counts inside training", output_layer="poisson"),
+        _generator("wgan-cells", "WGAN", "a Wasserstein GAN on log data", None),
+        _generator("latent-gan", "LatentGAN", "altercell's own: a GAN in the latent space of an autoencoder of counts"),
+        _generator("latent-gan-labels", "LatentGAN", "the same, of labels", classes="labels"),
+    ]
+
+
 def names() -> list[str]:
-    """Return the names of all presets, the baselines last."""
-    return [preset.name for preset in available()]
+    """Return the names of all presets: of responses, their baselines, and of generated cells."""
+    return [preset.name for preset in [*available(), *generators()]]
 
 
 def available() -> list[Candidate]:
-    """Return all presets, the baselines last."""
+    """Return the presets of responses, the baselines last."""
     return [*(make() for make in _PRESETS), *baselines()]
 
 
@@ -228,7 +270,7 @@ def get(name: str) -> Candidate:
     >>> get("trvae-paper").train["max_epochs"]
     5000
     """
-    known = {preset.name: preset for preset in available()}
+    known = {preset.name: preset for preset in [*available(), *generators()]}
     if name not in known:
         there = [*known, "baselines"]
         near = difflib.get_close_matches(name.lower(), there, n=1)
@@ -273,15 +315,17 @@ def resolve(wanted: Iterable[str | Candidate | type]) -> list[Candidate]:
 
 
 def shortened(model: Candidate, factor: float) -> Candidate:
-    """Return a candidate with its number of epochs multiplied.
+    """Return a candidate with its number of epochs, or of a generator's moves, multiplied.
 
     Parameters
     ----------
     model
-        A candidate; without ``max_epochs`` among its arguments of ``train`` it stays as it is.
+        A candidate; without ``max_epochs`` or ``n_steps`` among its arguments of ``train`` it stays as it is.
     factor
-        The factor; at least one epoch is left.
+        The factor; at least one is left.
     """
-    if "max_epochs" not in model.train:
+    lengths = {name: model.train[name] for name in ("max_epochs", "n_steps") if name in model.train}
+    if not lengths:
         return model
-    return replace(model, train={**model.train, "max_epochs": max(1, round(model.train["max_epochs"] * factor))})
+    fewer = {name: max(1, round(length * factor)) for name, length in lengths.items()}
+    return replace(model, train={**model.train, **fewer})

@@ -1,12 +1,13 @@
 """Tests of the callback that compares generated cells with held-out ones while a model trains."""
 
+import anndata
 import numpy as np
 import pytest
 import torch
 
 import altercell as ac
 from altercell.data import normalize
-from altercell.errors import DataError, GroupError
+from altercell.errors import DataError, GroupError, KeyNotFoundError
 from altercell.metrics import neighbour_mmd
 from altercell.train import GeneratedScore
 
@@ -87,6 +88,19 @@ def test_it_falls_as_a_generator_learns(parts):
     assert history[-1] < 0.7 * history[0]
 
 
+def test_options_are_added_and_another_space_is_refused(parts):
+    train, real = parts
+    model = build(train)
+    plain, batched, wrong = (
+        GeneratedScore(model, real, generate_options=options)
+        for options in (None, {"batch_size": 7}, {"output": "log"})
+    )
+    model.train(max_epochs=1, **QUIET)
+    assert plain.score() == pytest.approx(batched.score())
+    with pytest.raises(DataError, match="generated cells are log1p of counts per 10,000, and the real ones counts"):
+        wrong.score()
+
+
 def test_log_data_and_no_labels(parts):
     train, real = (normalize(part.copy()) for part in parts)
     data = train.copy()
@@ -110,6 +124,18 @@ def test_what_makes_no_sense_is_refused(parts):
     model = build(train)
     with pytest.raises(GroupError, match="the model was set up with cells of `real`"):
         GeneratedScore(model, train[:20].copy())
+    mixed = anndata.concat([real, train[140:].copy()])
+    mixed.obs_names = [*train.obs_names[:60], *train.obs_names[140:]]  # the leak after 60 names of other cells
+    mixed.obs["cell_type"] = mixed.obs["cell_type"].astype("category")
+    with pytest.raises(GroupError, match="the model was set up with cells of `real`"):
+        GeneratedScore(model, mixed)
+    other = real.copy()
+    other.obs["cell_type"] = "new"
+    with pytest.raises(GroupError, match="new"):
+        GeneratedScore(model, other)
+    del other.obs["cell_type"]
+    with pytest.raises(KeyNotFoundError, match="labels_key='cell_type' is not a column"):
+        GeneratedScore(model, other)
     renamed = real.copy()
     renamed.obs_names = train.obs_names[:60]  # the same names of other cells are no matter
     GeneratedScore(model, renamed)

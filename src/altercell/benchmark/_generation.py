@@ -56,8 +56,8 @@ def generation(
     adata
         All cells, log data with the counts in a layer (see :func:`altercell.data.normalize`).
     models
-        What to compare: model classes with ``generate``, and :class:`Candidate`, whose ``predict`` are arguments of
-        ``generate``. None: :func:`generators`.
+        What to compare: names of presets (:func:`altercell.presets.generators`), model classes with ``generate``, and
+        :class:`Candidate`, whose ``predict`` are arguments of ``generate``. None: :func:`generators`.
     labels_key
         Column of the cell types; None for none.
     n_splits

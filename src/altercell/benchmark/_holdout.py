@@ -81,8 +81,8 @@ def holdout(
     adata
         All cells, log data (see :func:`altercell.data.normalize`, which also keeps the counts for count models).
     models
-        What to compare: names of presets (:func:`altercell.presets.names`), model classes, :class:`Candidate` for
-        any class with any arguments.
+        What to compare: names of presets (:func:`altercell.presets.available`), model classes, :class:`Candidate`
+        for any class with any arguments.
     batch_key, labels_key
         Columns of the conditions and of the labels.
     source, target
@@ -159,6 +159,9 @@ def holdout(
     """
     seen = group_key is not None or split_key is not None
     candidates = resolve([*as_names(models), *(baselines(own_type=seen) if add_baselines else [])])
+    mute = [model.name for model in candidates if not hasattr(model.model, "predict")]
+    if mute:
+        raise DataError(f"{listing(mute)} cannot predict responses; for generated cells there is benchmark.generation")
     check_choice("hide", hide, ("target", "all"))
     _check_scores(evaluate)
     numbers, targets = as_seeds(seeds), as_targets(target)

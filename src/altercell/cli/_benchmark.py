@@ -218,4 +218,7 @@ def show_models(console: Console) -> None:
         table.add_column(heading, no_wrap=heading != "what it is")
     for preset in presets.available():
         table.add_row(preset.name, preset.model.__name__, preset.note)
+    table.add_section()
+    for preset in presets.generators():
+        table.add_row(preset.name, preset.model.__name__, f"{preset.note} (benchmark.generation)")
     console.print(table)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from altercell import metrics as scores
 from altercell._space import COUNTS
+from altercell.data import check_column
 from altercell.data._normalize import log_of_counts
 from altercell.errors import DataError, GroupError, check_choice, listing
 from altercell.metrics._pcs import project_on_pcs
@@ -18,8 +20,8 @@ from altercell.train._score_callback import ScoreCallback
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray, int], float]
 #: Training cells that the principal components are of, at most; and cells of either kind that are compared.
 BASIS_CELLS, COMPARED_CELLS = 5_000, 1_000
-#: Cells that are looked at to tell whether the model was set up with them.
-LOOKED_AT = 64
+#: Cells that are read at once.
+READ = 512
 
 
 def _forest(made: np.ndarray, real: np.ndarray, basis: np.ndarray, seed: int) -> float:
@@ -43,9 +45,10 @@ class GeneratedScore(ScoreCallback):
 
     A game has no loss that falls, so that this tells how training goes, and when to stop:
     ``train(early_stopping=True, early_stopping_monitor="generated_neighbour_mmd", callbacks=[GeneratedScore(...)])``
-    keeps the weights of the epoch with the best score. The scores are in ``model.history``, are taken on the principal
-    components of training cells, and change nothing of the training; see :class:`HeldOutScore`. Counts are compared
-    with counts, as log1p of counts per 10,000 of the model's genes.
+    keeps the weights of the epoch with the best score. The scores are in ``model.history`` and change nothing of the
+    training; see :class:`HeldOutScore`. They are taken on the principal components of training cells (of ``real``,
+    where a data module brings the training cells). Counts are compared with counts, as log1p of counts per 10,000 of
+    the model's genes.
 
     What has chosen weights is no test: keep cells for the test out first, and these of what is left.
 
@@ -55,6 +58,7 @@ class GeneratedScore(ScoreCallback):
         The model in training, one that can ``generate``. It must not have been set up with these cells.
     real
         Measured cells, with the model's genes, layer and space: (n_real, n_genes). Of more than 1,000 some are drawn.
+        As many cells of each of their labels are generated, where the model knows labels.
     metrics
         Name or names of the scores: ``"neighbour_mmd"``, ``"forest_auc"`` (slower) or ``"edistance_pcs"``; less is
         better of each.
@@ -65,14 +69,16 @@ class GeneratedScore(ScoreCallback):
     seed
         Of the generated cells and of the scores' draws, so that epochs are compared by the same draws.
     generate_options
-        Further arguments of the model's ``generate``. None: ``{"output": "counts"}`` where it makes counts.
+        Further arguments of the model's ``generate``, beside ``{"output": "counts"}`` where it makes counts.
 
     Raises
     ------
     DataError
         ``every`` is below 1, there are fewer than 10 cells, the model does not generate, or a metric is unknown.
     GroupError
-        The model was set up with some of these cells.
+        The model was set up with some of these cells, known by name and values, or has no such label.
+    KeyNotFoundError
+        The column of labels is missing.
     """
 
     def __init__(
@@ -99,10 +105,14 @@ class GeneratedScore(ScoreCallback):
         self.seed = int(seed)
         rng = np.random.default_rng(self.seed)
         rows = np.sort(rng.choice(real.n_obs, min(real.n_obs, COMPARED_CELLS), replace=False))
-        beside = getattr(model, "_beside_measured", {})
-        self.options = dict(beside if generate_options is None else generate_options)
+        self.options = {**getattr(model, "_beside_measured", {}), **(generate_options or {})}
         self.counts = model.space == COUNTS
-        self.numbers = numbers_like(model, real[rows], model.schema.labels_key)
+        key = model.schema.labels_key
+        if key is not None and getattr(model, "classes", "labels") in ("labels", "both"):
+            check_column(real.obs, key, "labels_key")
+            for label in pd.unique(real.obs[key]):
+                model.schema.label_code(label, "labels of `real`")
+        self.numbers = numbers_like(model, real[rows], key)
         self.real = self._values_of(model.cells(real, rows))
         self.basis = np.empty((0, self.real.shape[1]), dtype=np.float32)
         if model.adata is not None:
@@ -117,6 +127,11 @@ class GeneratedScore(ScoreCallback):
 
     def _values(self) -> Sequence[float]:
         made = self.model.generate(self.numbers, seed=self.seed, **self.options)
+        if made.uns["altercell"]["space"] != self.model.space:
+            raise DataError(
+                f"generated cells are {made.uns['altercell']['space']}, and the real ones {self.model.space}: leave "
+                "`output` out of generate_options, so that like is compared with like"
+            )
         values = made.X.toarray() if hasattr(made.X, "toarray") else np.asarray(made.X)
         values = np.asarray(log_of_counts(values)) if self.counts else values
         basis = self.basis if len(self.basis) else self.real  # a data module has no cells to look at
@@ -125,12 +140,14 @@ class GeneratedScore(ScoreCallback):
 
 def _check_unseen(known: Any, real: Any) -> None:
     """Raise where real cells are among the registered ones: those of the same name and values."""
-    names = known.adata.obs_names.intersection(real.adata.obs_names)[:LOOKED_AT]
-    if not len(names):
-        return
-    there, here = (part.adata.obs_names.get_indexer(names) for part in (known, real))
-    seen = names[(known.read(there) == real.read(here)).all(axis=1)]
-    if len(seen):
+    place = known.adata.obs_names.get_indexer(real.adata.obs_names)
+    named = np.flatnonzero(place >= 0)
+    seen: list[str] = []
+    for start in range(0, len(named), READ):
+        rows = named[start : start + READ]
+        same = (known.read(place[rows]) == real.read(rows)).all(axis=1)
+        seen += real.adata.obs_names[rows[same]].tolist()
+    if seen:
         raise GroupError(
             f"the model was set up with cells of `real`, {listing(seen)}; keep them out of its AnnData, which is what "
             "makes the score one of new cells"

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule
 from scipy import sparse
 from scvi.distributions import NegativeBinomial
+from torch.utils.data import DataLoader
 
 import altercell as ac
 from altercell.errors import DataError, GroupError
@@ -153,7 +155,7 @@ def test_without_classes(counts):
 
 
 def test_it_learns_its_classes(counts):
-    """Mean profiles of made cells are nearer to those of their own type; and near, against a model of no steps."""
+    """Mean profiles of made cells are near to those of their own type, and nearer than to the other's."""
     vae = {"max_epochs": 150, "batch_size": 50, "early_stopping": False, "plan_kwargs": {"lr": 1e-2}}
     train = {"n_steps": 2_000, "plan_kwargs": {"lr": 2e-3}, "vae": vae}
     model = fit(counts.copy(), train, n_hidden=(32, 32))
@@ -181,6 +183,7 @@ def test_a_file_holds_both_networks(model, counts, tmp_path):
     assert points[0].shape == (150, 3)
     again = ac.LatentGAN.load(tmp_path / "model", adata=counts.copy())
     again.train(**OPTIONS)  # the autoencoder is not trained anew
+    assert again.vae.is_trained_
     assert again.vae.history_ is None
 
 
@@ -188,8 +191,6 @@ def test_a_resumed_training_ends_as_one_that_was_not_stopped(counts, tmp_path):
     """Stopped once inside each training."""
     train = {"max_epochs": 4, "n_steps": 4}
     whole = fit(counts.copy(), {**train, "resume_dir": tmp_path / "whole"})
-    first = make(counts.copy())
-    first.train(**{**OPTIONS, "vae": {**SHORT["vae"], "max_epochs": 1}, "n_steps": 4, "max_epochs": 1})
     stopped = make(counts.copy())
     stopped.vae.module.set_trainable(True)
     stopped.vae.train(
@@ -235,11 +236,95 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained(counts):
         make(counts.copy(), n_dimensions=0)
     with pytest.raises(DataError, match="conditioning='concat' is unknown"):
         make(counts.copy(), conditioning="concat")
-    with pytest.raises(DataError, match="counts"):
+    with pytest.raises(DataError, match="LatentGAN|CountVAE"):
         make(ac.data.normalize(counts.copy()))
     model = make(counts.copy())
     with pytest.raises(DataError, match="n_steps=0 must be at least 1"):
         model.train(n_steps=0)
     with pytest.raises(DataError, match="lowest before the critic has learnt anything"):
         model.train(early_stopping=True)
+    with pytest.raises(DataError, match="plan_kwargs has 'lrr'"):
+        model.train(plan_kwargs={"lrr": 1e-3})
+    with pytest.raises(DataError, match="batch_size=1 at least 2"):
+        model.train(batch_size=1)
     assert not model.vae.is_trained_
+
+
+class Streamed(LightningDataModule):
+    """The training cells as a data module brings them."""
+
+    def __init__(self, cells):
+        super().__init__()
+        self.cells = cells
+
+    def __iter__(self):
+        return (batch for _, batch in self.cells.batches(50))
+
+    def train_dataloader(self):
+        parts = np.array_split(np.arange(len(self.cells)), 3)
+        return DataLoader(self.cells, sampler=parts, batch_size=None)
+
+    def val_dataloader(self):
+        return DataLoader(self.cells, sampler=[np.arange(20)], batch_size=None)
+
+
+def test_cells_of_a_data_module_have_the_totals_of_its_cells(counts):
+    known = make(counts.copy())
+    model = ac.LatentGAN(registry=known.registry_, **SMALL)
+    data = Streamed(known._training_cells())
+    options = {"accelerator": "cpu", "enable_progress_bar": False, "datamodule": data, "batch_size": 50}
+    with pytest.raises(DataError, match="give vae={'max_epochs': ...}"):
+        model.train(max_epochs=2, **options)
+    model.train(max_epochs=60, vae={"max_epochs": 2}, plan_kwargs={"lr": 2e-3, "final_lr": None}, **options)
+    logs = np.log(dense(counts).sum(axis=1))
+    assert float(model.module.total_mean) == pytest.approx(float(logs.mean()), rel=1e-4)
+    made = np.log(dense(model.generate(300, seed=0, output="model")).sum(axis=1))
+    assert float(made.mean()) == pytest.approx(float(logs.mean()), abs=3 * float(logs.std()))
+
+
+def test_totals_of_training_cells_alone(counts):
+    data = counts.copy()
+    held = np.arange(20)
+    values = data.X.toarray()
+    values[held] *= 1_000
+    data.X = values
+    model = fit(data, {"validation_indices": held})
+    logs = np.log(values[20:].sum(axis=1))
+    assert float(model.module.total_mean) == pytest.approx(logs.mean(), rel=1e-5)
+    assert float(model.module.total_sd) == pytest.approx(logs.std(ddof=1), rel=1e-4)
+
+
+def test_after_a_choice_of_genes_the_size_factor_is_the_total_over_all_genes(counts):
+    data = ac.data.select_genes(ac.data.normalize(counts.copy()), 15)
+    ac.LatentGAN.setup_anndata(data, layer="counts", labels_key="cell_type", size_factor_key="size_factor")
+    model = ac.LatentGAN(data, **{**SMALL, "classes": "labels"})
+    model.train(**OPTIONS, **SHORT)
+    made, again = (model.generate(60, seed=0, batch_size=size) for size in (60, 7))
+    np.testing.assert_array_equal(made.obs["size_factor"], again.obs["size_factor"])
+    expected = dense(model.generate(60, seed=0, output="model")).sum(axis=1)
+    classes = model.schema.cell_label_codes(made)
+    asked = expected / model.module.covered.numpy()[classes]
+    least = np.maximum(dense(made).sum(axis=1), 1)
+    np.testing.assert_allclose(made.obs["size_factor"], np.maximum(asked, least), rtol=1e-4)
+
+
+def test_conditions_and_types_together_and_what_lies_between(counts):
+    model = fit(counts.copy(), classes="both")
+    made = model.generate(30, labels="type_1", condition="stimulated", seed=0)
+    assert set(zip(made.obs["cell_type"], made.obs["condition"], strict=True)) == {("type_1", "stimulated")}
+    between = model.interpolate(5, labels=["type_0", "type_1"], condition="control", seed=0)
+    assert between.shape == (5, 30)
+    more = model.augment({"type_1": 7}, condition="control", seed=0)
+    assert more.n_obs == counts.n_obs + 7
+
+
+def test_the_store_of_scvi_tools_lets_go_of_the_cells(counts):
+    from altercell.benchmark._task import let_go
+    from altercell.models.latent_gan import CountVAE
+
+    model = make(counts.copy())
+    known = model.adata_manager.adata_uuid
+    assert known in CountVAE._setup_adata_manager_store
+    let_go(model)
+    assert known not in CountVAE._setup_adata_manager_store
+    assert known not in ac.LatentGAN._setup_adata_manager_store

@@ -34,6 +34,12 @@ def test_drawn_counts_are_poisson_and_pass_the_gradient_on():
     np.testing.assert_allclose(rate.grad, weights.expand(50_000, -1))
 
 
+def test_a_rate_that_is_not_a_number_stays_one():
+    """For the guard of training, which names it; torch would refuse to draw."""
+    counts = drawn_counts(torch.tensor([1.0, float("nan"), 2.0]))
+    assert torch.isfinite(counts).tolist() == [True, False, True]
+
+
 def test_both_players_see_logarithms_of_counts_and_of_their_total():
     module = small_module().eval()
     rng = np.random.default_rng(0)

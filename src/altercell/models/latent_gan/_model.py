@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Self, cast, get_args
 
 import numpy as np
 import torch
 from anndata import AnnData
+from lightning.pytorch import LightningDataModule
 from mudata import MuData
 
 from altercell.errors import DataError, check_choice
@@ -94,7 +95,7 @@ class LatentGAN(Encoding, WassersteinGAN):
                 raise DataError(f"{name}={value} must be at least 1")
         if adata is not None:
             CountVAE.register_manager(self.adata_manager)  # of the same cells, registered once
-        #: The autoencoder, with its own `history_`.
+        #: The autoencoder, with its own `history_`, which a file does not keep.
         self.vae = CountVAE(
             adata,
             None if adata is not None else self.registry_,
@@ -119,12 +120,7 @@ class LatentGAN(Encoding, WassersteinGAN):
 
     def _make_module(self, library_size: float | None, **arguments: Any) -> LatentGANModule:
         sizes = len(self.schema.genes), len(self.schema.conditions), len(self.schema.labels)
-        module = LatentGANModule(*sizes, vae=self.vae.module, **arguments)
-        if self.adata is not None:  # else a model file brings them along with the weights
-            logs = np.log(np.maximum(self._totals(), 1))
-            module.total_mean.fill_(float(logs.mean()))
-            module.total_sd.fill_(max(float(logs.std()), 1e-3))
-        return module
+        return LatentGANModule(*sizes, vae=self.vae.module, **arguments)
 
     def train(
         self,
@@ -142,7 +138,8 @@ class LatentGAN(Encoding, WassersteinGAN):
             Of the players; see :meth:`WassersteinGAN.train`.
         vae
             Arguments of the autoencoder's training, such as ``{"max_epochs": 100}`` (by default 400, with early
-            stopping by a tenth of the training cells). See :class:`altercell.models.base.TrainingMixin`.
+            stopping by a tenth of the training cells). See :class:`altercell.models.base.TrainingMixin`. With a
+            `datamodule`, ``max_epochs`` is needed.
         **kwargs
             As in :meth:`WassersteinGAN.train`. `seed`, `accelerator`, `devices`, `datamodule`, `resume_dir`,
             `validation_indices` and `enable_progress_bar` hold for both trainings; validation cells are those of both.
@@ -153,6 +150,8 @@ class LatentGAN(Encoding, WassersteinGAN):
             See :meth:`WassersteinGAN.train`.
         """
         self._check_steps(max_epochs, n_steps, kwargs)
+        if kwargs.get("datamodule") is not None and "max_epochs" not in (vae or {}):
+            raise DataError("with a datamodule= give vae={'max_epochs': ...}: it has no cells to stop early by")
         if not bool(self.module.vae_trained):
             self._train_vae(dict(vae or {}), kwargs)
             if not bool(self.module.vae_trained):
@@ -175,9 +174,57 @@ class LatentGAN(Encoding, WassersteinGAN):
             self.vae.train(**{"max_epochs": 400, **given, **options})
         finally:
             network.set_trainable(False)
+            self.module.to(self.vae.module.device)  # where the players are trained next
             self.module.train(self.module.training)
         if not self.vae.interrupted_:
+            self._keep_totals(given.get("datamodule"), given.get("validation_indices"))
             self.module.vae_trained.fill_(True)
+
+    def _keep_totals(
+        self, datamodule: LightningDataModule | None, validation: Sequence[int] | np.ndarray | None
+    ) -> None:
+        """Keep the mean and the standard deviation of the logarithms of the training cells' totals."""
+        batches: Iterable[dict[str, torch.Tensor]]
+        if datamodule is None:
+            cells = self.cells()
+            held = np.zeros(len(cells), dtype=bool)
+            held[[] if validation is None else np.asarray(validation)] = True
+            batches = (batch for _, batch in cells.at(~held).batches(INFERENCE_BATCH))
+        else:
+            batches = cast("Iterable[dict[str, torch.Tensor]]", datamodule)
+        logs = torch.cat([batch["X"].sum(dim=1).double().clamp(min=1).log().cpu() for batch in batches])
+        self.module.total_mean.fill_(float(logs.mean()))
+        self.module.total_sd.fill_(max(float(logs.std()), 1e-3))
+
+    def deregister_manager(self, adata: AnnData | None = None) -> None:
+        """Let scvi-tools' store forget the cells, those of the autoencoder too.
+
+        Parameters
+        ----------
+        adata
+            The cells; None for all.
+        """
+        self.vae.deregister_manager(adata)
+        super().deregister_manager(adata)
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None, **options: Any) -> Self:
+        """Read a model from a folder; see :meth:`altercell.models.base.AltercellModel.load`.
+
+        Parameters
+        ----------
+        dir_path, adata
+            The folder, and cells to attach.
+        **options
+            `prefix`, `accelerator` and `device`.
+
+        Returns
+        -------
+        The model. Of the autoencoder's training its file keeps the weights, and no history.
+        """
+        model = super().load(dir_path, adata, **options)
+        model.vae.is_trained_ = bool(model.module.vae_trained)
+        return model
 
     @property
     def _n_dimensions(self) -> int:

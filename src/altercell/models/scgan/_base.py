@@ -153,7 +153,8 @@ class WassersteinGAN(Paths, TrainingMixin, AltercellModel):
         DataError
             `n_steps` is below 1, early stopping by the validation loss, or a `datamodule` without `max_epochs`.
         """
-        self._check_steps(max_epochs, n_steps, {**kwargs, "early_stopping": early_stopping})
+        options = {"early_stopping": early_stopping, "batch_size": batch_size, "plan_kwargs": plan_kwargs}
+        self._check_steps(max_epochs, n_steps, {**kwargs, **options})
         plan = {**self._plan_defaults, **(plan_kwargs or {})}
         if plan.get("final_lr") is not None:
             plan.setdefault("decay_steps", n_steps * int(plan.get("n_critic", 5)))
@@ -172,8 +173,12 @@ class WassersteinGAN(Paths, TrainingMixin, AltercellModel):
 
     def _check_steps(self, max_epochs: int | None, n_steps: int, options: Mapping[str, Any]) -> None:
         """Raise where the arguments of :meth:`train` make no sense together."""
+        batch_size = options.get("batch_size", 128)
         if n_steps < 1:
             raise DataError(f"n_steps={n_steps} must be at least 1")
+        if batch_size < 2 or (max_epochs is not None and max_epochs < 1):
+            raise DataError(f"max_epochs={max_epochs} must be at least 1, and batch_size={batch_size} at least 2")
+        self._check_settings({**self._plan_defaults, **(options.get("plan_kwargs") or {})})
         if (
             options.get("early_stopping")
             and options.get("early_stopping_monitor", "validation_loss") == "validation_loss"

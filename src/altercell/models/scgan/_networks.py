@@ -15,6 +15,7 @@ OutputLayer = Literal["scaled", "poisson"]
 Activation = Literal["relu", "softmax", "linear"]
 # torch's defaults: the paper gives none.
 EPS, MOMENTUM = 1e-5, 0.1
+LARGEST_RATE = 1e8
 
 
 class ClassNorm(nn.Module):
@@ -99,7 +100,9 @@ def drawn_counts(rate: torch.Tensor) -> torch.Tensor:
     rate
         Their expectations, of any shape.
     """
-    return rate + (torch.poisson(rate.detach()) - rate).detach()
+    # torch refuses to draw from NaN; that of the rates stays in the sum, where the guard of training finds it.
+    drawn = torch.poisson(rate.detach().nan_to_num().clamp(0, LARGEST_RATE))
+    return rate + (drawn - rate).detach()
 
 
 class Generator(nn.Module):
