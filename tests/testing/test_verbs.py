@@ -16,6 +16,7 @@ PLUMBING |= {"save", "load", "load_registry", "convert_legacy_save"}
 PLUMBING |= {"as_trained", "interrupted_"}  # for callbacks and for the benchmark; tests/models/base
 PLUMBING |= {"augment"}  # appends to X, whatever layer was registered; tests/models/base/test_augment.py
 PLUMBING |= {"load_query_data"}  # makes another model, as load does; tests/models/trvae/test_surgery.py
+PLUMBING |= {"deregister_manager"}  # frees memory; tests/models/latent_gan
 PLUMBING |= {"get_calibration"}  # refused with own_type=True; tests/models/stack/test_calibration.py
 PLUMBING |= {"cell_ways", "has_unshifted", "works_on_counts", "log_scale"}  # what `predict` offers; tests/models/base
 
