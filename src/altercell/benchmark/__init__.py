@@ -1,5 +1,7 @@
 """The benchmark: which model to trust on your data."""
 
+from altercell.benchmark._augmentation import augmentation, augmenters
+from altercell.benchmark._augmentation_task import AugmentationTask
 from altercell.benchmark._compare import compare, ranks
 from altercell.benchmark._generation import generation, generation_baselines, generators
 from altercell.benchmark._generation_task import GenerationTask
@@ -22,6 +24,7 @@ __all__ = [
     "CEILING",
     "HEADLINE",
     "RESULTS",
+    "AugmentationTask",
     "Candidate",
     "GenerationTask",
     "HeldOut",
@@ -35,6 +38,8 @@ __all__ = [
     "Split",
     "Task",
     "WorkerError",
+    "augmentation",
+    "augmenters",
     "baselines",
     "batch_models",
     "candidate",
