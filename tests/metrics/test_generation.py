@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 
 from altercell.errors import DataError, KeyNotFoundError
 from altercell.metrics import (
+    class_confusion,
     class_recall,
     copying,
     marker_correlation,
@@ -131,12 +132,26 @@ def test_cells_are_of_the_class_whose_mean_is_nearest():
     made = np.concatenate([real[:10], real[50:55], real[100:105]])
     found = class_recall(made, ["a"] * 10 + ["b"] * 10, real, names)
     assert found == {"a": 1.0, "b": 0.5}
+    confusion = class_confusion(made, ["a"] * 10 + ["b"] * 10, real, names)
+    assert (confusion.index.tolist(), confusion.columns.tolist()) == (["a", "b"], ["a", "b", "c"])
+    assert (confusion.index.name, confusion.columns.name) == ("asked", "nearest")
+    np.testing.assert_allclose(confusion, [[1, 0, 0], [0, 0.5, 0.5]])
     with pytest.raises(DataError, match="no real cell is of class 'z'"):
         class_recall(made, ["z"] * 20, real, names)
     with pytest.raises(DataError, match="wanted cell by cell"):
         class_recall(made, "cell_type", real, "cell_type")
     with pytest.raises(DataError, match="20 and 150 cells have 3 and 150 classes"):
         class_recall(made, ["a"] * 3, real, names)
+
+
+def test_classes_may_be_pairs():
+    pairs = np.empty(4, dtype=object)
+    pairs[:] = [("B", "control"), ("B", "stimulated"), ("T", "control"), ("T", "stimulated")]
+    real = 9 * np.eye(4)
+    table = class_confusion(real[[1, 0, 3]], pairs[[1, 1, 3]], real, pairs)
+    assert table.index.tolist() == [("B", "stimulated"), ("T", "stimulated")]
+    np.testing.assert_allclose(table, [[0.5, 0.5, 0, 0], [0, 0, 0, 1]])
+    assert class_recall(real[[1, 0, 3]], pairs[[1, 1, 3]], real, pairs) == {pairs[1]: 0.5, pairs[3]: 1}
 
 
 def test_variable_genes():

@@ -7,6 +7,7 @@ from altercell.metrics._distances import edistance, mmd, wasserstein_pcs
 from altercell.metrics._evaluate import evaluate, metric_names
 from altercell.metrics._forest import forest_auc
 from altercell.metrics._generation import (
+    class_confusion,
     class_recall,
     copying,
     marker_correlation,
@@ -30,6 +31,7 @@ from altercell.metrics._variances import variance_log_ratio, variance_pearson_r2
 
 __all__ = [
     "ceiling",
+    "class_confusion",
     "class_recall",
     "cluster_agreement",
     "copying",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from altercell.errors import DataError, KeyNotFoundError, listing
@@ -215,7 +216,7 @@ def mean_distance(x: Matrix, y: Matrix) -> float:
     return float(np.linalg.norm(gene_means(x) - gene_means(y)))
 
 
-def class_recall(
+def class_confusion(
     x: Matrix,
     classes: Sequence[object] | np.ndarray,
     y: Matrix,
@@ -223,11 +224,11 @@ def class_recall(
     *,
     n_pcs: int = 50,
     seed: int = 0,
-) -> dict[object, float]:
-    """Return the share of the cells generated as each class whose nearest class of real cells is that one.
+) -> pd.DataFrame:
+    """Return which class of real cells the cells generated as each class are nearest to.
 
-    A class is its real cells' mean on their principal components. Real cells do not have 1 either: compare with the
-    real-against-real row.
+    A class is its real cells' mean on their principal components. Real cells are not all nearest to their own either:
+    compare with the table of some real cells beside others.
 
     Parameters
     ----------
@@ -242,12 +243,20 @@ def class_recall(
 
     Returns
     -------
-    The share of each class that cells were generated as.
+    A row each class that cells were generated as, a column each class of real cells, both in the order of the latter:
+    shares of the row's cells.
 
     Raises
     ------
     DataError
         A class without real cells, or numbers of classes that are not those of the cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[0.0, 1.0], [0.0, 2.0], [5.0, 0.0], [4.0, 0.0]])
+    >>> class_confusion(x, ["a", "b", "b", "b"], x, ["a", "a", "b", "b"], n_pcs=1).loc["b"].round(2).tolist()
+    [0.33, 0.67]
     """
     from sklearn.metrics import pairwise_distances_argmin
 
@@ -262,12 +271,49 @@ def class_recall(
     if unknown:
         raise DataError(f"no real cell is of class {listing(unknown)}")
     generated, real = project_on_pcs(x, y, n_pcs=n_pcs, seed=seed)
-    centres = np.stack([real[known == name].mean(axis=0) for name in names])
-    if real.shape[1]:
-        nearest = np.array(names, dtype=object)[pairwise_distances_argmin(generated, centres)]
-    else:  # cells without variance are all as near to the first
-        nearest = np.full(len(generated), names[0], dtype=object)
-    return {name: float((nearest[asked == name] == name).mean()) for name in dict.fromkeys(asked.tolist())}
+    row = {name: number for number, name in enumerate(names)}
+    of_asked, of_known = (np.array([row[name] for name in part], dtype=int) for part in (asked, known))
+    centres = np.stack([real[of_known == number].mean(axis=0) for number in row.values()])
+    # Cells without variance are all as near to the first.
+    nearest = pairwise_distances_argmin(generated, centres) if real.shape[1] else np.zeros(len(asked), dtype=int)
+    counts = np.zeros((len(names), len(names)))
+    np.add.at(counts, (of_asked, nearest), 1)
+    index, columns = (pd.Index(names, name=name, tupleize_cols=False) for name in ("asked", "nearest"))
+    table = pd.DataFrame(counts, index=index, columns=columns)
+    table = table[counts.sum(axis=1) > 0]
+    return table.div(table.sum(axis=1), axis=0)
+
+
+def class_recall(
+    x: Matrix,
+    classes: Sequence[object] | np.ndarray,
+    y: Matrix,
+    y_classes: Sequence[object] | np.ndarray,
+    *,
+    n_pcs: int = 50,
+    seed: int = 0,
+) -> dict[object, float]:
+    """Return the share of the cells generated as each class whose nearest class of real cells is that one.
+
+    The diagonal of :func:`class_confusion`.
+
+    Parameters
+    ----------
+    x, classes, y, y_classes, n_pcs, seed
+        See :func:`class_confusion`.
+
+    Returns
+    -------
+    The share of each class that cells were generated as.
+
+    Raises
+    ------
+    DataError
+        A class without real cells, or numbers of classes that are not those of the cells.
+    """
+    table = class_confusion(x, classes, y, y_classes, n_pcs=n_pcs, seed=seed)
+    own = {name: float(table.to_numpy()[i, table.columns.get_loc(name)]) for i, name in enumerate(table.index)}
+    return {name: own[name] for name in dict.fromkeys(np.asarray(classes, dtype=object).tolist())}
 
 
 def variable_gene_overlap(x: Matrix, y: Matrix, n: int = 500) -> float:
