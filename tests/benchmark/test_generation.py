@@ -1,5 +1,6 @@
 """Tests of the benchmark of generators: what is kept back, what is asked, and what the scores say."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -158,17 +159,18 @@ def test_a_model_that_does_not_generate_is_a_row_with_its_error(cells: AnnData) 
 
 def test_gans_are_compared_by_default(cells: AnnData) -> None:
     names = {candidate.name for candidate in generators()}
-    assert {"ScGAN", "CscGAN", "WGAN", "CscGAN, counts"} <= names
-    assert not any("CscGAN" in candidate.name for candidate in generators(labels=False))
+    assert {"scgan", "cscgan", "wgan-cells", "cscgan-counts", "latent-gan-labels"} <= names
+    assert not any("paper" in name for name in names)
+    unlabelled = {candidate.name for candidate in generators(labels=False)}
+    assert unlabelled == {"scgan", "scgan-counts", "scgan-poisson", "wgan-cells", "latent-gan"}
     small = [
-        Candidate(one.name, one.model, {"n_hidden": (8, 16), "n_latent": 4}, counts=one.counts, predict=one.predict)
-        for one in generators()
+        replace(one, arguments={**one.arguments, "n_hidden": (8, 16), "n_latent": 4}, train={}) for one in generators()
     ]
     table = generation(cells, small, add_baselines=False, train={"n_steps": 2, "accelerator": "cpu"}, **QUICK)
     assert (table["error"].fillna("") == "").all()
-    assert values(table, "zeros_difference")["CscGAN"] < values(table, "zeros_difference")["CscGAN, counts"]
-    assert "class_recall" not in set(table[table["model"] == "ScGAN"]["metric"])
-    assert "class_recall" in set(table[table["model"] == "CscGAN"]["metric"])
+    assert values(table, "zeros_difference")["cscgan"] < values(table, "zeros_difference")["cscgan-counts"]
+    assert "class_recall" not in set(table[table["model"] == "scgan"]["metric"])
+    assert "class_recall" in set(table[table["model"] == "cscgan"]["metric"])
 
 
 def test_without_labels(cells: AnnData) -> None:

@@ -19,8 +19,6 @@ from altercell.benchmark._task import as_seeds
 from altercell.models.samplers import GaussianCells, NeighbourBootstrap, ResampledCells, SimulatedCells, Sugar
 from altercell.presets import Candidate
 
-COUNTS = {"output": "counts"}
-
 
 def generation(
     adata: AnnData,
@@ -136,28 +134,19 @@ def _known(item: str | Candidate | type) -> str | Candidate:
 
 
 def generators(labels: bool = True) -> list[Candidate]:
-    """Return the models that :func:`generation` compares.
+    """Return the models that :func:`generation` compares: the presets, but for those of the papers' length.
 
     Parameters
     ----------
     labels
-        Whether there are labels, which CscGAN needs.
+        Whether there are labels, which some of them need.
     """
-    found = [
-        Candidate("ScGAN", rooms.ScGAN, counts=True, predict={"output": "log"}),
-        Candidate("ScGAN, counts", rooms.ScGAN, counts=True, predict=COUNTS),
-        Candidate("ScGAN, Poisson", rooms.ScGAN, {"output_layer": "poisson"}, counts=True, predict=COUNTS),
-        Candidate("WGAN", rooms.WGAN),
-        Candidate("LatentGAN", rooms.LatentGAN, counts=True, predict=COUNTS),
+    return [
+        preset
+        for preset in presets.generators()
+        if not preset.name.endswith("-paper")
+        and (labels or not (preset.model is rooms.CscGAN or preset.arguments.get("classes") == "labels"))
     ]
-    conditional = [
-        Candidate("CscGAN", rooms.CscGAN, counts=True, predict={"output": "log"}),
-        Candidate("CscGAN, heads, counts", rooms.CscGAN, {"conditioning": "heads"}, counts=True, predict=COUNTS),
-        Candidate("CscGAN, counts", rooms.CscGAN, counts=True, predict=COUNTS),
-        Candidate("CscGAN, Poisson", rooms.CscGAN, {"output_layer": "poisson"}, counts=True, predict=COUNTS),
-        Candidate("LatentGAN, by label", rooms.LatentGAN, {"classes": "labels"}, counts=True, predict=COUNTS),
-    ]
-    return [*found, *(conditional if labels else [])]
 
 
 def generation_baselines() -> list[Candidate]:
