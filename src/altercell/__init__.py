@@ -35,6 +35,8 @@ _MODELS = (
     "CscGAN",
     "WGAN",
     "LatentGAN",
+    "BetaTCVAE",
+    "BetaVAE",
     "NoChange",
     "StimulatedMean",
     "RandomStimulated",

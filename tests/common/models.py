@@ -142,6 +142,20 @@ VARIANTS = [
         data="counts",
         known_failures={"C5-resumed-early-stopping": NO_EARLY},
     ),
+    Subject(
+        ac.BetaTCVAE,
+        arguments={"n_hidden": (32, 16), "n_latent": 5},
+        learning_arguments=LEARNING,
+        known_failures=dict.fromkeys(("C6-one-condition", "C6-no-condition-key"), NO_CONDITIONS),
+    ),
+    Subject(
+        ac.BetaVAE,
+        arguments={"n_hidden": (32, 16), "n_latent": 5, "gene_likelihood": "nb"},
+        setup_arguments={"size_factor_key": "size_factor"},
+        learning_arguments=LEARNING,
+        data="counts",
+        known_failures=dict.fromkeys(("C6-one-condition", "C6-no-condition-key"), NO_CONDITIONS),
+    ),
     Subject(ac.CVAE, arguments=NARROW, learning_arguments=LEARNING),
     Subject(ac.MMDCVAE, arguments=NARROW, learning_arguments=LEARNING),
     Subject(

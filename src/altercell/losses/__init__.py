@@ -8,6 +8,7 @@ from altercell.losses._adversarial import (
 )
 from altercell.losses._gaussian import half_squared_error, kl_standard_normal, kl_variance_only
 from altercell.losses._mmd import TRVAE_WIDTHS, mmd_between_conditions
+from altercell.losses._total_correlation import total_correlation
 from altercell.losses._wasserstein import gradient_penalty, wasserstein_estimate
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "least_squares_discriminator",
     "least_squares_generator",
     "mmd_between_conditions",
+    "total_correlation",
     "wasserstein_estimate",
 ]

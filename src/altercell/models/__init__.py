@@ -1,6 +1,7 @@
 """The models: one room a method, all with the same verbs."""
 
 from altercell.models.baselines import MeanShift, NoChange, PCAShift, RandomStimulated, RidgeShift, StimulatedMean
+from altercell.models.beta_vae import BetaTCVAE, BetaVAE
 from altercell.models.latent_gan import LatentGAN
 from altercell.models.samplers import GaussianCells, NeighbourBootstrap, ResampledCells, SimulatedCells, Sugar
 from altercell.models.scgan import WGAN, CscGAN, ScGAN
@@ -16,6 +17,8 @@ __all__ = [
     "MMDCVAE",
     "SCVI",
     "WGAN",
+    "BetaTCVAE",
+    "BetaVAE",
     "CscGAN",
     "GaussianCells",
     "LatentGAN",

@@ -3,6 +3,7 @@
 from altercell.models.base._answer import answer
 from altercell.models.base._arithmetic import Along, LatentArithmetic, Types, Weights
 from altercell.models.base._augment import Augmentation
+from altercell.models.base._autoencoder import Autoencoder, AutoencoderModule
 from altercell.models.base._cells import Cells, as_dense
 from altercell.models.base._classes import ClassedGeneration, Classes
 from altercell.models.base._closed_form import ClosedFormModel, ProfileWeights
@@ -13,6 +14,7 @@ from altercell.models.base._fitted import FittedModel
 from altercell.models.base._generative import GenerativeModel
 from altercell.models.base._keyed_draws import KeyedDraws, hashed, uniform_by_name
 from altercell.models.base._latent import INFERENCE_BATCH, Encoding, LatentModel
+from altercell.models.base._latent_generation import LatentGeneration
 from altercell.models.base._likelihood import (
     LOG_SPACE,
     GeneLikelihood,
@@ -37,6 +39,8 @@ __all__ = [
     "Along",
     "AltercellModel",
     "Augmentation",
+    "Autoencoder",
+    "AutoencoderModule",
     "Cells",
     "ClassCounts",
     "ClassedGeneration",
@@ -52,6 +56,7 @@ __all__ = [
     "KeyedDraws",
     "Kinds",
     "LatentArithmetic",
+    "LatentGeneration",
     "LatentModel",
     "LikelihoodModel",
     "LikelihoodModule",

@@ -17,7 +17,7 @@ from mudata import MuData
 
 from altercell import __version__
 from altercell._space import COUNTS, LOG
-from altercell.errors import DataError, GroupError, NotTrainedError, listing, named
+from altercell.errors import DataError, GroupError, KeyNotFoundError, NotTrainedError, listing, named
 from altercell.models.base._answer import answer
 from altercell.models.base._cells import Cells, check_batch_size
 from altercell.models.base._latent import INFERENCE_BATCH
@@ -51,6 +51,14 @@ class ResponseModel(ABC, Base):
     _random_response: ClassVar[bool] = False
     #: Names of the options that the model's `predict` takes beside those of all models.
     _predict_options: ClassVar[tuple[str, ...]] = ()
+
+    def _require_conditions(self) -> None:
+        """Refuse to predict where the model was set up without a column of conditions."""
+        if self.schema.batch_key is None:
+            raise KeyNotFoundError(
+                f"this {type(self).__name__} was set up without conditions; name their column with batch_key= in "
+                "setup_anndata, and train it again"
+            )
 
     def predict(
         self,

@@ -11,7 +11,7 @@ from anndata import AnnData
 from lightning.pytorch import LightningDataModule
 from mudata import MuData
 
-from altercell.errors import DataError, KeyNotFoundError
+from altercell.errors import DataError
 from altercell.models.base import Cells, LatentArithmetic, LatentModel, Request, ResponseModel
 from altercell.models.scgan._model import ScGAN
 
@@ -104,11 +104,7 @@ class WGAN(LatentModel, LatentArithmetic, ResponseModel, ScGAN):
         GroupError
             An unknown condition or label.
         """
-        if self.schema.batch_key is None:
-            raise KeyNotFoundError(
-                f"this {type(self).__name__} was set up without conditions; name their column with batch_key= in "
-                "setup_anndata, and train it again"
-            )
+        self._require_conditions()
         return super().predict(adata, **arguments)
 
     def _encode(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, ClassVar, get_args
 
-import numpy as np
-import torch
 from anndata import AnnData
 from mudata import MuData
 
 from altercell._random import isolated_rng
-from altercell.errors import DataError, GroupError, check_choice
-from altercell.models.base import (
-    AltercellModel,
-    Cells,
-    CountDraws,
-    GeneLikelihood,
-    LatentArithmetic,
-    LatentModel,
-    LikelihoodModel,
-    Output,
-    Request,
-    ResponseModel,
-    TrainingMixin,
-    Types,
-    Way,
-    Weights,
-)
-from altercell.models.base._request import label_list
-from altercell.models.base._schema import as_list
-from altercell.models.scgen._generation import Generation
+from altercell.errors import check_choice
+from altercell.models.base import AltercellModel, Autoencoder, GeneLikelihood, LatentGeneration, TrainingMixin
 from altercell.models.scgen._integration import BatchRemoval
 from altercell.models.scgen._linearity import Linearity
 from altercell.models.scgen._module import KL, ScGenModule
@@ -42,18 +21,7 @@ from altercell.nn import OutputActivation
 logger = logging.getLogger(__name__)
 
 
-class ScGen(
-    LikelihoodModel,
-    LatentModel,
-    LatentArithmetic,
-    ResponseModel,
-    Generation,
-    BatchRemoval,
-    Linearity,
-    Paths,
-    TrainingMixin,
-    AltercellModel,
-):
+class ScGen(Autoencoder, LatentGeneration, BatchRemoval, Linearity, Paths, TrainingMixin, AltercellModel):
     """scGen: a variational autoencoder and vector arithmetic in its latent space :cite:p:`Lotfollahi2019`.
 
     Parameters
@@ -96,8 +64,6 @@ class ScGen(
 
     #: The paper's optimiser: Adam with the step, epsilon and weight decay of its code, no KL warm-up.
     _plan_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-3, "eps": 0.01, "weight_decay": 1e-6}
-
-    _predict_options: ClassVar[tuple[str, ...]] = ("delta", "weights", "types", "output", "nearest", "nearest_to")
 
     def __init__(
         self,
@@ -153,110 +119,3 @@ class ScGen(
             `datamodule`, `plan_kwargs`, and arguments of the trainer; see :class:`altercell.models.base.TrainingMixin`.
         """
         super().train(max_epochs, batch_size=batch_size, **kwargs)
-
-    def predict(  # type: ignore[override] # its options are named, so that a wrong one is refused
-        self,
-        adata: AnnData | MuData | None = None,
-        *,
-        source: object,
-        target: object,
-        labels: object | Sequence[object] | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-        seed: int | None = None,
-        path: str | Path | None = None,
-        delta: np.ndarray | None = None,
-        weights: Weights = "balanced",
-        types: Types = "shared",
-        nearest: int | None = None,
-        output: Output = "model",
-        cells: Way | None = None,
-        reference: AnnData | MuData | None = None,
-    ) -> AnnData:
-        """Predict what cells of condition `source` would look like under condition `target`: decode(mu(x) + delta).
-
-        Parameters
-        ----------
-        adata, source, target, labels, indices, batch_size, path, cells, reference
-            See :meth:`altercell.models.base.ResponseModel.predict`.
-        seed
-            Seed of ``weights="resampled"``, and of cells that are drawn.
-        delta
-            A latent difference of your own, shape ``(n_latent,)``; the three arguments that follow are then not used.
-        weights, types
-            How cells and which types enter the delta; see :meth:`get_delta`. With ``"similarity"`` each asked type has
-            a delta of its own.
-        nearest
-            Only the delta of so many types nearest to the asked one; asks for a single label in `labels`.
-        output
-            ``"model"``: the space that the model works on; ``"log"``: log1p of expected counts per 10,000.
-
-        Returns
-        -------
-        One predicted cell for each source cell.
-        """
-        self._check_output(output)
-        wanted = label_list(labels)
-        if nearest is not None and (wanted is None or len(wanted) != 1):
-            raise GroupError("nearest= needs the one cell type to be near to; give it as labels=")
-        if delta is not None and as_list(target) is not None:
-            raise GroupError("delta= is the step to one condition; give that as target=, not a list")
-        options: dict[str, Any] = {"delta": delta, "weights": weights, "types": types, "output": output}
-        if nearest is not None and wanted is not None:
-            options |= {"nearest": nearest, "nearest_to": wanted[0]}
-        return super().predict(
-            adata,
-            source=source,
-            target=target,
-            labels=labels,
-            indices=indices,
-            batch_size=batch_size,
-            seed=seed,
-            path=path,
-            cells=cells,
-            reference=reference,
-            **options,
-        )
-
-    def _encode(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        outputs = self.module.inference(batch["X"], self._given_total(batch))
-        return outputs["qzm"], outputs["qzv"]
-
-    def _decode(self, z: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
-        self._needs_total(size_factor)
-        return self.module.expected(self.module.generative(z, size_factor))
-
-    def _reads_seed(self, **options: Any) -> bool:
-        return options["delta"] is None and isinstance(options["weights"], str) and options["weights"] == "resampled"
-
-    def _respond(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        deltas, place = self._asked_deltas(cells, request, options)
-        return self._moved_by(deltas, place, cells, request, options["output"])
-
-    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        still, place = np.zeros((1, self.module.n_latent), dtype=np.float32), np.zeros(len(cells), dtype=np.int64)
-        return self._moved_by(still, place, cells, request, options["output"])
-
-    def _moved_by(
-        self, deltas: np.ndarray, place: np.ndarray, cells: Cells, request: Request, output: Output
-    ) -> Iterator[np.ndarray]:
-        """Yield the cells decoded at their latent points, each moved by the delta at its place."""
-        draws = CountDraws(request.seed) if request.way == "sampled" else None
-        for positions, batch in cells.batches(request.batch_size):
-            moved = self._to_device(batch)
-            totals, step = moved.get("size_factor"), torch.from_numpy(deltas[place[positions]]).to(self.module.device)
-            self._needs_total(totals)
-            decoded = self.module.generative(self._encode(moved)[0] + step, totals)
-            yield self._to_output(self._drawn(decoded, draws), moved, output).cpu().numpy()
-
-    def _asked_deltas(
-        self, cells: Cells, request: Request, options: Mapping[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the deltas, float32 of shape (n_deltas, n_latent), and which of them each cell takes."""
-        if options["delta"] is not None:
-            delta = np.asarray(options["delta"], dtype=np.float32)
-            if delta.shape != (self.module.n_latent,):
-                raise DataError(f"delta has shape {delta.shape}; the latent space has ({self.module.n_latent},)")
-            return delta[None], np.zeros(len(cells), dtype=np.int64)
-        near = {name: options.get(name) for name in ("nearest", "nearest_to")}
-        return self._weighted_deltas(cells, request, options["weights"], options["types"], **near)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from scvi.module.base import LossOutput, auto_move_data
+from scvi.module.base import LossOutput
 from scvi.nn import Encoder
 from torch import nn
 
 from altercell.losses import kl_standard_normal, kl_variance_only
-from altercell.models.base import GeneLikelihood, LikelihoodModule
-from altercell.nn import CountDecoder, OutputActivation, ValueDecoder
+from altercell.models.base import AutoencoderModule, GeneLikelihood
+from altercell.nn import OutputActivation
 
 KL = Literal["standard", "variance_only"]
 
 
-class ScGenModule(LikelihoodModule):
+class ScGenModule(AutoencoderModule):
     r"""The variational autoencoder of scGen :cite:p:`Lotfollahi2019`.
 
     .. math::
@@ -64,8 +64,8 @@ class ScGenModule(LikelihoodModule):
         output_activation: OutputActivation = "linear",
         totals_over_all_genes: bool = False,
     ) -> None:
-        super().__init__(gene_likelihood, totals_over_all_genes)
-        self.n_latent, self.kl_weight, self.kl = n_latent, kl_weight, kl
+        super().__init__(n_conditions, n_labels, n_latent, gene_likelihood, totals_over_all_genes)
+        self.kl_weight, self.kl = kl_weight, kl
         self.encoder = Encoder(
             n_genes,
             n_latent,
@@ -75,74 +75,9 @@ class ScGenModule(LikelihoodModule):
             var_eps=1e-4,
             activation_fn=nn.LeakyReLU,
         )
-        self.decoder: ValueDecoder | CountDecoder
-        if gene_likelihood == "gaussian":
-            self.decoder = ValueDecoder(
-                n_latent,
-                [n_hidden] * n_layers,
-                n_genes,
-                dropout_rate=dropout_rate,
-                output_activation=output_activation,
-            )
-        else:
-            self.decoder = CountDecoder(
-                n_latent,
-                [n_hidden] * n_layers,
-                n_genes,
-                dropout_rate=dropout_rate,
-                rest=totals_over_all_genes,
-                zero_inflated=gene_likelihood == "zinb",
-            )
-        self.register_buffer("latent_means", torch.zeros(n_conditions, n_labels, n_latent))
-        self.register_buffer("group_sizes", torch.zeros(n_conditions, n_labels))
-
-    def _get_inference_input(self, tensors: dict[str, torch.Tensor], **kwargs: object) -> dict[str, Any]:
-        return self.read(tensors)
-
-    def _get_generative_input(
-        self, tensors: dict[str, torch.Tensor], inference_outputs: dict[str, torch.Tensor], **kwargs: object
-    ) -> dict[str, Any]:
-        return {"z": inference_outputs["z"], "size_factor": inference_outputs["size_factor"]}
-
-    @auto_move_data
-    def inference(self, x: torch.Tensor, size_factor: torch.Tensor | None = None) -> dict[str, Any]:
-        """Encode: q(z | x) and a sample of it.
-
-        Parameters
-        ----------
-        x
-            Cells, shape ``(n_cells, n_genes)``.
-        size_factor
-            Total counts, shape ``(n_cells, 1)``; None for log data, or for the sum of the genes.
-
-        Returns
-        -------
-        ``qzm`` and ``qzv``, the mean and variance, and ``z``, the sample, each ``(n_cells, n_latent)``; the size
-        factor.
-        """
-        x, size_factor = self.encoder_input(x, size_factor)
-        mean, variance, z = self.encoder(x)  # (n_cells, n_latent) each
-        return {"qzm": mean, "qzv": variance, "z": z, "size_factor": size_factor}
-
-    @auto_move_data
-    def generative(self, z: torch.Tensor, size_factor: torch.Tensor | None = None) -> dict[str, Any]:
-        """Decode latent points.
-
-        Parameters
-        ----------
-        z
-            Latent points, shape ``(n_cells, n_latent)``.
-        size_factor
-            Total counts, shape ``(n_cells, 1)``, for count likelihoods.
-
-        Returns
-        -------
-        ``mean``, the expected cells ``(n_cells, n_genes)``, and for counts ``theta`` ``(n_genes,)`` and ``zi_logits``.
-        """
-        if self.gene_likelihood == "gaussian":
-            return {"mean": self.decoder(z), "theta": None, "zi_logits": None}
-        mean, theta, zi_logits = self.decoder(z, size_factor)
-        return {"mean": mean, "theta": theta, "zi_logits": zi_logits}
+        self.decoder = self.make_decoder(
+            [n_hidden] * n_layers, n_genes, dropout_rate=dropout_rate, output_activation=output_activation
+        )
 
     def loss(
         self,

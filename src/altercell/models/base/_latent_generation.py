@@ -13,8 +13,10 @@ from anndata import AnnData
 
 from altercell import __version__
 from altercell.errors import DataError, GroupError, NotTrainedError, check_choice
-from altercell.models.base import INFERENCE_BATCH, Cells, GenerativeModel, answer
-from altercell.models.base._cells import check_batch_size
+from altercell.models.base._answer import answer
+from altercell.models.base._cells import Cells, check_batch_size
+from altercell.models.base._generative import GenerativeModel
+from altercell.models.base._latent import INFERENCE_BATCH
 
 if TYPE_CHECKING:
     from altercell.models.base._model import AltercellModel as Base
@@ -24,8 +26,8 @@ else:
 Origin = Literal["posterior", "prior"]
 
 
-class Generation(GenerativeModel, Base):
-    """`generate`, for a model with a latent space."""
+class LatentGeneration(GenerativeModel, Base):
+    """`generate`, for a model with a latent space whose decoder reads no group."""
 
     def generate(  # type: ignore[override] # as in predict
         self,
