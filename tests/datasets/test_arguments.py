@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from altercell.datasets._arguments import check_positive, check_share, check_whole, condition_names, proportions
+from altercell.datasets._arguments import (
+    check_cells,
+    check_positive,
+    check_share,
+    check_whole,
+    condition_names,
+    proportions,
+)
 from altercell.errors import DataError, GroupError
 
 
@@ -45,6 +52,15 @@ def test_shares_pass():
 def test_numbers_that_are_no_shares_are_named(value):
     with pytest.raises(DataError, match="up_share must lie between 0 and 1"):
         check_share(marker_share=0.1, up_share=value)
+
+
+def test_a_cell_for_each_group_is_enough():
+    check_cells(6, n_batches=2, n_steps=3)
+
+
+def test_groups_without_a_cell_are_counted():
+    with pytest.raises(DataError, match="n_cells=5 is too few: n_batches=2 x n_steps=3 make 6 groups; take at least"):
+        check_cells(5, n_batches=2, n_steps=3)
 
 
 def test_condition_names_become_text():

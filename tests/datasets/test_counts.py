@@ -60,6 +60,27 @@ def test_each_cell_follows_its_own_group_and_library():
     assert x[2, 1] / x[1, 1] == pytest.approx(100, rel=0.2)
 
 
+def test_a_dispersion_may_depend_on_the_mean(monkeypatch):
+    monkeypatch.setattr(_counts, "BLOCK", 10_000)
+    groups, library = np.repeat([0, 1], 20_000), np.tile([10.0, 40.0], 20_000)
+    counts = negative_binomial(rng(), np.array([[0.3], [0.9]]), groups, library, lambda mean: 1 / mean)
+    x = counts.toarray().ravel().astype(float)
+    for group, share in enumerate((0.3, 0.9)):
+        for size in (10.0, 40.0):
+            cells = (groups == group) & (library == size)
+            assert x[cells].mean() == pytest.approx(share * size, rel=0.03)
+            # mu + mu ** 2 / mu
+            assert x[cells].var() == pytest.approx(2 * share * size, rel=0.06)
+
+
+def test_a_function_that_is_constant_gives_the_same_counts_as_its_value():
+    arguments = np.full((1, 10), 0.1), np.zeros(7, dtype=int), np.linspace(10, 70, 7)
+    alpha = np.linspace(0.1, 1.0, 10)
+    fixed = negative_binomial(rng(), *arguments, alpha)
+    called = negative_binomial(rng(), *arguments, lambda mean: np.broadcast_to(alpha, mean.shape))
+    assert (fixed != called).nnz == 0
+
+
 def test_counts_are_whole_sparse_and_canonical():
     counts = negative_binomial(
         rng(), np.full((1, 20), 0.05), np.zeros(30, dtype=int), np.full(30, 20.0), np.full(20, 0.5)

@@ -7,7 +7,8 @@ import altercell.datasets
 
 
 def test_public_names():
-    assert set(altercell.datasets.__all__) == {"morpho_mnist", "simulate_response", "true_mean"}
+    simulators = {"simulate_branches", "simulate_factors", "simulate_response"}
+    assert set(altercell.datasets.__all__) == {"morpho_mnist", "true_mean"} | simulators
     assert all(callable(getattr(altercell.datasets, name)) for name in altercell.datasets.__all__)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,6 +65,27 @@ def check_share(**values: float) -> None:
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise DataError(f"{name} must lie between 0 and 1, not {value!r}.")
+
+
+def check_cells(n_cells: int, **levels: int) -> None:
+    """Require a cell for every combination of the factors' levels.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells.
+    **levels
+        Number of levels of each factor, by the name of its argument.
+
+    Raises
+    ------
+    DataError
+        There are fewer cells than combinations.
+    """
+    needed = math.prod(levels.values())
+    if n_cells < needed:
+        made_of = " x ".join(f"{name}={number}" for name, number in levels.items())
+        raise DataError(f"n_cells={n_cells} is too few: {made_of} make {needed} groups; take at least as many cells.")
 
 
 def condition_names(conditions: Sequence[str]) -> list[str]:

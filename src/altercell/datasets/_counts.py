@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import sparse
+
+#: The dispersion of each gene, or a function that gives it where it depends on the expected count.
+Dispersion = np.ndarray | Callable[[np.ndarray], np.ndarray]
 
 # Cells are drawn in blocks of about this many numbers (32 MB), so that only the non-zero counts are ever held at once.
 BLOCK = 4_000_000
@@ -33,27 +38,29 @@ def assign_groups(rng: np.random.Generator, shares: np.ndarray, n_cells: int) ->
 
 
 def negative_binomial(
-    rng: np.random.Generator, profiles: np.ndarray, groups: np.ndarray, library: np.ndarray, dispersion: np.ndarray
+    rng: np.random.Generator, profiles: np.ndarray, groups: np.ndarray, library: np.ndarray, dispersion: Dispersion
 ) -> sparse.csr_matrix:
     r"""Draw counts as a gamma-Poisson mixture, as Splatter :cite:p:`Zappia2017` does.
 
     .. math:: \mu_{ig} = l_i\,p_{k_i g}, \quad \lambda_{ig} \sim \Gamma(1 / \alpha_g, \alpha_g \mu_{ig}), \quad
         x_{ig} \sim \mathrm{Poisson}(\lambda_{ig}),
 
-    so that a count has mean :math:`\mu` and variance :math:`\mu + \alpha \mu^2`.
+    so that a count has mean :math:`\mu` and variance :math:`\mu + \alpha \mu^2`; :math:`\alpha` may depend on the
+    gene alone, or on the gene and the mean.
 
     Parameters
     ----------
     rng
         Generator to draw from.
     profiles
-        Expected shares of the genes, shape `(n_groups, n_genes)`.
+        Expected counts of the genes per unit of `library`, such as their shares of it, shape `(n_groups, n_genes)`.
     groups
         Group of each cell, shape `(n_cells,)`.
     library
-        Expected total count of each cell, shape `(n_cells,)`.
+        Scale of each cell, such as its expected total count, shape `(n_cells,)`.
     dispersion
-        :math:`\alpha`, above zero, shape `(n_genes,)`.
+        :math:`\alpha`, above zero, shape `(n_genes,)`; or a function from expected counts of shape
+        `(n_some_cells, n_genes)` to such values of the same shape.
 
     Returns
     -------
@@ -63,9 +70,11 @@ def negative_binomial(
     blocks = []
     for start in range(0, len(groups), step):
         cells = slice(start, start + step)
-        rate = rng.standard_gamma(1.0 / dispersion, (len(groups[cells]), len(dispersion)))
-        rate *= dispersion
-        rate *= profiles[groups[cells]]
+        profile = profiles[groups[cells]]
+        spread = dispersion(profile * library[cells, None]) if callable(dispersion) else dispersion
+        rate = rng.standard_gamma(1.0 / spread, profile.shape)
+        rate *= spread
+        rate *= profile
         rate *= library[cells, None]
         blocks.append(sparse.csr_matrix(rng.poisson(rate), dtype=np.float32))
     return sparse.vstack(blocks, format="csr")

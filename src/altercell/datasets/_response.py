@@ -12,6 +12,7 @@ from scipy.special import softmax
 from altercell.datasets._arguments import check_positive, check_share, check_whole, condition_names, proportions
 from altercell.datasets._counts import assign_groups, negative_binomial
 from altercell.datasets._effects import ResponseShape, expected_profiles, marker_effects, response_effects
+from altercell.datasets._names import numbered
 from altercell.errors import DataError
 
 
@@ -186,16 +187,12 @@ def simulate_response(
         "type_effect": type_effect,
         "batch_effect": batch_effect,
         "lineage_of": lineage_of,
-        "cell_types": _names("type", n_types),
+        "cell_types": numbered("type", n_types),
         "conditions": np.array(names, dtype=object),
-        "batches": _names("batch", n_batches),
-        "genes": _names("gene", n_genes),
+        "batches": numbered("batch", n_batches),
+        "genes": numbered("gene", n_genes),
     }
     return AnnData(counts, obs=obs, var=var, uns={"altercell": {"space": "counts"}, "truth": truth})
-
-
-def _names(kind: str, n: int) -> np.ndarray:
-    return np.array([f"{kind}_{i}" for i in range(n)], dtype=object)
 
 
 def _responses(
@@ -227,11 +224,11 @@ def _cells(where: tuple[np.ndarray, ...], conditions: list[str], library: np.nda
     kind, condition, batch = where
     columns = {
         "condition": pd.Categorical.from_codes(condition, conditions),
-        "cell_type": pd.Categorical.from_codes(kind, _names("type", kind.max() + 1)),
-        "batch": pd.Categorical.from_codes(batch, _names("batch", batch.max() + 1)),
+        "cell_type": pd.Categorical.from_codes(kind, numbered("type", kind.max() + 1)),
+        "batch": pd.Categorical.from_codes(batch, numbered("batch", batch.max() + 1)),
         "library": library,
     }
-    return pd.DataFrame(columns, index=_names("cell", len(library)))
+    return pd.DataFrame(columns, index=numbered("cell", len(library)))
 
 
 def _genes(
@@ -245,4 +242,4 @@ def _genes(
     # A slash in a column's name cannot be written to h5ad.
     responses = {f"shared_lfc_{name.replace('/', '_')}": lfc for name, lfc in zip(conditions, shared, strict=True)}
     responses.pop(next(iter(responses)))
-    return pd.DataFrame(columns | responses, index=_names("gene", len(log_base)))
+    return pd.DataFrame(columns | responses, index=numbered("gene", len(log_base)))

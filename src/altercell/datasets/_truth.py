@@ -44,13 +44,17 @@ def true_mean(adata: AnnData, labels: str, condition: str, *, target_sum: float 
 
     Examples
     --------
+    >>> from altercell.datasets import simulate_response
     >>> adata = simulate_response(n_cells=200, n_genes=50)
     >>> true_mean(adata, "type_0", "stimulated").shape
     (50,)
     """
     truth = adata.uns.get("truth")
-    if not isinstance(truth, Mapping) or "profile" not in truth:
-        raise DataError("adata.uns['truth'] holds no simulated truth; make the cells with datasets.simulate_response.")
+    if not isinstance(truth, Mapping) or not {"profile", "cell_types", "conditions"} <= truth.keys():
+        raise DataError(
+            "adata.uns['truth'] holds no simulated truth of cell types under conditions; make the cells with "
+            "datasets.simulate_response."
+        )
     row = _position(truth, "cell_types", labels)
     column = _position(truth, "conditions", condition)
     genes = pd.Index(np.asarray(truth["genes"], dtype=object)).get_indexer(adata.var_names)
