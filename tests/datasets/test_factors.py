@@ -1,7 +1,6 @@
 """Four factors: each is found again in the counts as the truth says, and none enters another."""
 
 import random
-import time
 
 import anndata
 import numpy as np
@@ -45,11 +44,8 @@ def test_shape_and_columns():
     assert adata.uns["altercell"]["space"] == "counts"
 
 
-def test_the_defaults_are_those_of_the_paper_in_seconds():
-    start = time.perf_counter()
+def test_the_defaults_are_those_of_the_paper():
     adata = simulate_factors()
-    # 3.3 s of one core of the machine this was written on; the bound allows for a busy one.
-    assert time.perf_counter() - start < 40
     assert adata.shape == (10_000, 2_000)
     table = adata.obs.groupby(["batch", "path", "step"], observed=False).size()
     assert (len(table), table.min(), table.max()) == (80, 125, 125)
