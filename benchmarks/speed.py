@@ -1,7 +1,7 @@
 """Speed of training beside a bare PyTorch loop, and of ``predict`` on many cells: ``python -m benchmarks.speed``.
 
-``--part train --model TrVAE`` times the training of another model, ``--part simulate`` the simulators. Ratios are of one run, the two sides in turn, so
-that the machine's drift touches both.
+``--part train --model TrVAE`` times the training of another model, ``--part simulate`` the simulators. Ratios are
+of one run, the two sides in turn, so that the machine's drift touches both.
 """
 
 from __future__ import annotations
