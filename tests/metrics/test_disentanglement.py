@@ -149,10 +149,11 @@ def test_votes_repeat_with_their_seed_and_leave_the_global_generator(codes, fact
 
 
 def test_levels_of_one_cell_and_latents_that_do_not_vary_enough_do_not_vote():
-    batch = np.array(["a", "b"] * 20 + ["c"])
-    codes = np.column_stack([batch == "b", np.full(41, 0.1), np.random.default_rng(0).normal(size=41)]).astype(float)
-    path = np.arange(41) // 10 % 2
-    codes[:, 2] += 20 * path
+    batch = np.array(["a", "b"] * 20 + [f"alone {i}" for i in range(20)])
+    path = np.arange(60) // 10 % 2
+    codes = np.column_stack([10.0 * path, np.full(60, 0.1), np.searchsorted(["a", "b"], batch)])
+    codes[:, 2] = np.where(batch == "b", 10.0, codes[:, 2])
+    codes += 0.01 * np.random.default_rng(0).normal(size=codes.shape) * [1, 0, 1]
     assert factor_vae_score(codes, {"batch": batch, "path": path}, **QUICK) == 1
     assert np.isnan(factor_vae_score(codes * 1e-3, {"batch": batch}, min_std=0.1, **QUICK))
 

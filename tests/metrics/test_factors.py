@@ -68,6 +68,7 @@ def test_continuous_factors_are_cut_at_quartiles_and_equal_values_stay_together(
     values = np.random.default_rng(0).permutation(1_000) / 7
     expected = pd.qcut(values, 4, labels=False)
     np.testing.assert_array_equal(quantile_codes(values, 4), expected)
+    assert quantile_codes(np.arange(5.0), 2).tolist() == pd.qcut(np.arange(5.0), 2, labels=False).tolist()
     zeros = np.array([0.0] * 7 + [1.0, 2.0, 3.0])
     assert quantile_codes(zeros, 4).tolist() == [0] * 7 + [1] * 3
     assert quantile_codes(np.ones(5), 4).tolist() == [0] * 5
