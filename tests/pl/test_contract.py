@@ -36,6 +36,10 @@ def plots(make):
     )
     kept = pd.DataFrame({"share": [0.5, 0.1, 0.01] * 4, "seed": np.repeat([0, 1], 6), "value": rng.uniform(size=12)})
     kept["method"] = np.repeat(["cut", "a method of a very long name"] * 2, 3)
+    known = pd.DataFrame(rng.uniform(-1, 1, size=(10, 2)), columns=["batch", "a factor of a long name"])
+    known.index = [f"z{i + 1}" for i in range(10)]
+    made = pred[:20].copy()
+    made.obs["latent"], made.obs["step"] = np.repeat(["z1", "z2"], 10), np.tile(np.linspace(-2, 2, 10), 2)
     models = {"ScGen": pred, "a model of a very long name": control}
     return {
         "augmentation_curve": lambda ax: pl.augmentation_curve(kept, ax=ax),
@@ -43,6 +47,8 @@ def plots(make):
         "classifier": lambda ax: pl.classifier(scored, ax=ax),
         "cosines": lambda ax: pl.cosines(cosines, ax=ax),
         "dots": lambda ax: pl.dots(genes, arms, ax=ax),
+        "entropy_error": lambda ax: pl.entropy_error([0, 1, 3], [0.4, 0.5, 0.1], names=["B", "T", "NK"], ax=ax),
+        "factor_map": lambda ax: pl.factor_map(known, label="Spearman correlation", ax=ax),
         "gene_distribution": lambda ax: pl.gene_distribution("ISG15", arms, ax=ax),
         "gene_means": lambda ax: pl.gene_means(pred, real, control=control, ax=ax),
         "gene_variances": lambda ax: pl.gene_variances(pred, real, control=control, ax=ax),
@@ -58,6 +64,7 @@ def plots(make):
         "score_pairs": lambda ax: pl.score_pairs(table, *two, "mse", ax=ax),
         "scores": lambda ax: pl.scores(table, ax=ax),
         "training": lambda ax: pl.training(history, ax=ax),
+        "traversal_map": lambda ax: pl.traversal_map(made, real, ax=ax),
         "umap": lambda ax: pl.umap(arms, basis="X_pca", ax=ax),
     }
 
@@ -66,7 +73,7 @@ each = pytest.mark.parametrize("name", pl.__all__)
 
 
 # Plots of several panels: how many down and across.
-PANELS = {"means_and_variances": (2, 2)}
+PANELS = {"means_and_variances": (2, 2), "traversal_map": (1, 2)}
 
 
 def first(axes):

@@ -3,9 +3,10 @@ import sys
 
 import altercell.pl as pl
 
-NAMES = ["augmentation_curve", "calibration", "classifier", "cosines", "dots", "gene_distribution", "gene_means"]
-NAMES += ["gene_variances", "generated_map", "image_grid", "interpolation", "latent_umap", "marker_correlations"]
-NAMES += ["means_and_variances", "roc_curve", "score_bars", "score_map", "score_pairs", "scores", "training", "umap"]
+NAMES = ["augmentation_curve", "calibration", "classifier", "cosines", "dots", "entropy_error", "factor_map"]
+NAMES += ["gene_distribution", "gene_means", "gene_variances", "generated_map", "image_grid", "interpolation"]
+NAMES += ["latent_umap", "marker_correlations", "means_and_variances", "roc_curve", "score_bars", "score_map"]
+NAMES += ["score_pairs", "scores", "training", "traversal_map", "umap"]
 
 
 def test_the_plots_of_the_first_set_are_public():

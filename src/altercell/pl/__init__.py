@@ -6,6 +6,8 @@ from altercell.pl._augmentation import augmentation_curve
 from altercell.pl._calibration import calibration
 from altercell.pl._distribution import gene_distribution
 from altercell.pl._dots import dots
+from altercell.pl._entropy_error import entropy_error
+from altercell.pl._factor_map import factor_map
 from altercell.pl._generated import generated_map
 from altercell.pl._genes import gene_means, gene_variances
 from altercell.pl._images import image_grid
@@ -20,6 +22,7 @@ from altercell.pl._score_map import score_map
 from altercell.pl._score_pairs import score_pairs
 from altercell.pl._scores import scores
 from altercell.pl._training import training
+from altercell.pl._traversal import traversal_map
 from altercell.pl._umap import umap
 
 __all__ = [
@@ -28,6 +31,8 @@ __all__ = [
     "classifier",
     "cosines",
     "dots",
+    "entropy_error",
+    "factor_map",
     "gene_distribution",
     "gene_means",
     "gene_variances",
@@ -43,5 +48,6 @@ __all__ = [
     "score_pairs",
     "scores",
     "training",
+    "traversal_map",
     "umap",
 ]

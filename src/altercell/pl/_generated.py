@@ -109,7 +109,7 @@ def generated_map(
     labelled = np.flatnonzero(kinds.codes >= 0)
     rows = labelled[choose_rows(len(labelled), n_cells, first)]
     cells["generated"], drawn = cells["generated"][rows], choose_rows(real.n_obs, n_cells, second)
-    made, known = _on_components(cells, drawn, n_pcs, seed)
+    made, known = on_components(cells, drawn, n_pcs, seed)
     if method == "umap":
         made_xy, real_xy = lay_out_beside(made, known, n_neighbors, min_dist, n_nearest, seed)
     else:
@@ -127,10 +127,27 @@ def generated_map(
     return ax
 
 
-def _on_components(
+def on_components(
     cells: Mapping[str, Matrix], rows: np.ndarray, n_pcs: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return components of generated cells, and of these real ones: (n_cells, n_components) each."""
+    """Return components of generated cells, and of these real ones: (n_cells, n_components) each.
+
+    Parameters
+    ----------
+    cells
+        Values by name: ``generated``, ``real`` and perhaps ``basis``.
+    rows
+        Which real cells.
+    n_pcs
+        Number of components, which are fitted on the basis, or else on all real cells.
+    seed
+        Of the components.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two components.
+    """
     name = "basis" if "basis" in cells else "real"
     made, known = project_on_pcs(cells["generated"], cells["real"][rows], cells[name], n_pcs=n_pcs, seed=seed)
     if known.shape[1] < 2:

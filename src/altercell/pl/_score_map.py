@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from altercell._scoring import by_unit, units, way
 from altercell.errors import KeyNotFoundError, listing
-from altercell.pl._style import DIVERGING, LINE, new_axes
-from altercell.pl._tables import check_columns
+from altercell.pl._style import DIVERGING, new_axes
+from altercell.pl._tables import check_columns, write_fields
 
 
 def score_map(
@@ -63,7 +63,7 @@ def score_map(
     shade = shades(rows, floor, ceiling).reindex(index=models, columns=names)
     ax = new_axes(ax, (3.0 + 0.72 * len(names), 2.0 + 0.3 * len(models)))
     image = ax.imshow(np.ma.masked_invalid(shade.to_numpy()), cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
-    _write(ax, means, shade)
+    write_fields(ax, means, strong=shade.abs().to_numpy() > 0.6)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.9, pad=0.02, ticks=[-1, 0, 1])
     ends = ["≤ −1: far worse", f"0: {floor}", f"1: {ceiling}"] if scaled else ["worst", "middle", "best"]
     bar.ax.set_yticklabels(ends, fontsize="small", rotation=90)
@@ -94,21 +94,3 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
         rows.assign(unit=units(rows)).groupby(["metric", "model", "unit"], sort=False, observed=True)["value"].mean()
     )
     return by_set.groupby(level=["model", "metric"], sort=False).mean().unstack("metric")
-
-
-def _write(ax: Axes, means: pd.DataFrame, shade: pd.DataFrame) -> None:
-    for (y, x), value in np.ndenumerate(means.to_numpy()):
-        strong = abs(shade.iloc[y, x]) > 0.6
-        text = "–" if np.isnan(value) else f"{value:.2g}"
-        ax.text(x, y, text, ha="center", va="center", fontsize="x-small", color="white" if strong else LINE)
-    ax.set_xticks(
-        range(means.shape[1]), means.columns, rotation=40, ha="left", rotation_mode="anchor", fontsize="small"
-    )
-    ax.xaxis.tick_top()
-    ax.set_yticks(range(len(means)), means.index)
-    ax.tick_params(length=0)
-    ax.set_xticks(np.arange(-0.5, means.shape[1]), minor=True)
-    ax.set_yticks(np.arange(-0.5, len(means)), minor=True)
-    ax.grid(which="minor", color="white", linewidth=1.5)
-    ax.tick_params(which="minor", length=0)
-    ax.spines[:].set_visible(False)

@@ -19,10 +19,12 @@ LINE = "#333333"
 # The palette again, for points of many kinds: the first three differ in lightness, to be printed grey.
 KINDS = ("#d55e00", LINE, "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#f0e442", REAL)
 
+#: Of what is missing.
+NONE = "#e9e9e9"
 #: Of a quantity from low to high: even in lightness, and as readable without red or green.
 SEQUENTIAL = "viridis"
 #: Of a quantity with a middle (white): orange below it, blue above; grey where there is none.
-DIVERGING = LinearSegmentedColormap.from_list("diverging", [CYCLE[0], "#ffffff", REAL]).with_extremes(bad="#e9e9e9")
+DIVERGING = LinearSegmentedColormap.from_list("diverging", [CYCLE[0], "#ffffff", REAL]).with_extremes(bad=NONE)
 _FIXED = {"control": CONTROL, "real": REAL}
 
 
