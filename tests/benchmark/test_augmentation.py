@@ -121,7 +121,6 @@ def test_random_cells_do_not_help(cells: AnnData, oracle: type[Oracle], monkeypa
 
     monkeypatch.setattr(Oracle, "given", staticmethod(noise))
     table = augmentation(cells, [oracle], shares=[0.01], n_added=80, seeds=2, **QUICK)
-    print(values(table))
     assert values(table)["Oracle"] < values(table)["cut"] + 0.2
 
 

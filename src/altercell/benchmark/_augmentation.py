@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from altercell import models as rooms
 from altercell import presets
 from altercell.benchmark._augmentation_task import AugmentationTask
 from altercell.benchmark._runner import Piece, run
-from altercell.benchmark._task import as_seeds
+from altercell.benchmark._task import as_compared, as_seeds
 from altercell.models.samplers import NeighbourBootstrap
 from altercell.presets import Candidate
 
@@ -48,7 +47,7 @@ def augmentation(
     others: from the cells that are left (``"cut"``), with copies of its own (``"upsampled"``), and with cells that a
     model has generated, which has learnt from the cells that are left. The classes are weighted by the inverse of their
     size in all arms. Cells kept back are seen by nothing: not by the choice of genes, the components, the generators or
-    the forest; nor are the cells that were cut away, but in the row ``"not cut"``.
+    the forest; nor are the cells that were cut away, but in the row ``"not cut"``, which has the same genes.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ def augmentation(
         n_trees=n_trees,
     )
     task.check()
-    chosen = augmenters() if models is None else [_known(item) for item in models]
+    chosen = augmenters() if models is None else [as_compared(item, augmenters()) for item in models]
     table = run(
         task,
         presets.resolve(chosen),
@@ -141,11 +140,3 @@ def augmenters() -> list[Candidate]:
         Candidate("LatentGAN", rooms.LatentGAN, {"classes": "labels"}, counts=True, note="trained on all cells"),
         Candidate("neighbour bootstrap", NeighbourBootstrap, counts=True, baseline=True, note="counts of neighbours"),
     ]
-
-
-def _known(item: str | Candidate | type) -> str | Candidate:
-    """Return a bare class as it is compared by default, where it is."""
-    if not isinstance(item, type):
-        return item
-    known = {one.model: one for one in augmenters()}
-    return replace(known[item], name=item.__name__) if item in known else Candidate(item.__name__, item)

@@ -13,12 +13,11 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from altercell._space import COUNTS, get_space
-from altercell.benchmark._task import NO_SETTINGS, QUIET, Task, let_go, trained
+from altercell.benchmark._task import NO_SETTINGS, Task, let_go, registered, train_registered
 from altercell.data import check_column, select_genes
 from altercell.errors import DataError, GroupError, KeyNotFoundError, listing
 from altercell.metrics._matrix import Matrix, as_matrix
 from altercell.metrics._pcs import project_on_pcs
-from altercell.models.base import TrainingMixin
 from altercell.models.base._generative import numbers_like
 from altercell.presets import Candidate
 
@@ -190,13 +189,12 @@ class AugmentationTask(Task):
             raise DataError(f"'{candidate.name}' has no augment(), which adds generated cells to measured ones")
         asked: Any = {self.label: self.n_added}
         model = self._made(candidate, data.train, data.seed)
+        if not isinstance(numbers_like(model, data.test, self.labels_key), dict):
+            let_go(model)
+            asked = self.n_added
+            model = self._made(candidate, data.train[self._rare(data.train)], data.seed)
         try:
-            if not isinstance(numbers_like(model, data.test, self.labels_key), dict):
-                let_go(model)
-                asked = self.n_added
-                model = self._made(candidate, data.train[self._rare(data.train)], data.seed)
-            learns = isinstance(model, TrainingMixin)
-            trained(model, **{**(QUIET if learns else {}), **candidate.train, **(self.train if learns else {})})
+            train_registered(model, candidate, self.train)
             both = model.augment(asked, adata=data.train, seed=data.seed, **candidate.predict)
             return Added(model, as_matrix(both[both.obs["generated"].to_numpy(dtype=bool)].X))
         except BaseException:
@@ -204,12 +202,9 @@ class AugmentationTask(Task):
             raise
 
     def _made(self, candidate: Candidate, cells: AnnData, seed: int) -> Any:
-        cells = cells.copy()
-        extra = {"layer": "counts", "size_factor_key": "size_factor"} if candidate.counts else {}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*has fewer than 3 cells")  # as is asked here
-            candidate.model.setup_anndata(cells, labels_key=self.labels_key, **extra)  # type: ignore[attr-defined]
-        return candidate.model(cells, **{"seed": seed, **candidate.arguments})
+            return registered(candidate, cells, seed, self.labels_key)
 
     def score(self, answer: Added, data: Cut, seed: int) -> pd.DataFrame:
         """Score the forest that has learnt from measured and generated cells.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from altercell import models as rooms
 from altercell import presets
 from altercell.benchmark._generation_task import GenerationTask
 from altercell.benchmark._runner import Piece, run
-from altercell.benchmark._task import as_seeds
+from altercell.benchmark._task import as_compared, as_seeds
 from altercell.models.samplers import GaussianCells, NeighbourBootstrap, ResampledCells, SimulatedCells, Sugar
 from altercell.presets import Candidate
 
@@ -110,7 +109,8 @@ def generation(
         marker_genes=None if marker_genes is None else tuple(marker_genes),
     )
     task.check()
-    found = generators(labels_key is not None) if models is None else [_known(item) for item in models]
+    usual = [*generators(), *generation_baselines()]
+    found = generators(labels_key is not None) if models is None else [as_compared(item, usual) for item in models]
     return run(
         task,
         presets.resolve([*found, *(generation_baselines() if add_baselines else [])]),
@@ -123,14 +123,6 @@ def generation(
         on_piece=on_piece,
         on_step=on_step,
     )
-
-
-def _known(item: str | Candidate | type) -> str | Candidate:
-    """Return a bare class as it is compared by default: of counts where it reads them, in the space of the data."""
-    if not isinstance(item, type):
-        return item
-    known = {one.model: one for one in reversed([*generators(), *generation_baselines()])}
-    return replace(known[item], name=item.__name__) if item in known else Candidate(item.__name__, item)
 
 
 def generators(labels: bool = True) -> list[Candidate]:

@@ -14,14 +14,14 @@ from anndata import AnnData
 from altercell import metrics
 from altercell._space import COUNTS, check_space, get_space
 from altercell.benchmark._response import CEILING
-from altercell.benchmark._task import NO_SETTINGS, QUIET, Task, let_go, trained
+from altercell.benchmark._task import NO_SETTINGS, Task, let_go, registered, train_registered
 from altercell.data import check_column, select_genes
 from altercell.data._normalize import log_of_counts
 from altercell.errors import DataError, KeyNotFoundError, listing
 from altercell.metrics._forest import classifier_auc, equal_numbers
 from altercell.metrics._matrix import Matrix, as_matrix
 from altercell.metrics._pcs import project_on_pcs
-from altercell.models.base import TrainingMixin, as_dense
+from altercell.models.base import as_dense
 from altercell.models.base._generative import numbers_like
 from altercell.presets import Candidate
 
@@ -191,15 +191,11 @@ class GenerationTask(Task):
         seed
             Seed of the weights, the training and the noise.
         """
-        learns, cls = issubclass(candidate.model, TrainingMixin), candidate.model
-        if not hasattr(cls, "generate"):
+        if not hasattr(candidate.model, "generate"):
             raise DataError(f"'{candidate.name}' does not generate cells")
-        cells = data.train.copy()
-        extra = {"layer": "counts", "size_factor_key": "size_factor"} if candidate.counts else {}
-        cls.setup_anndata(cells, labels_key=self.labels_key, **extra)  # type: ignore[attr-defined]
-        model = cls(cells, **{"seed": seed, **candidate.arguments})
+        model = registered(candidate, data.train, seed, self.labels_key)
         try:
-            trained(model, **{**(QUIET if learns else {}), **candidate.train, **(self.train if learns else {})})
+            train_registered(model, candidate, self.train)
             made = model.generate(numbers_like(model, data.test, self.labels_key), seed=seed, **candidate.predict)
             space = made.uns["altercell"]["space"]
             if space != COUNTS:

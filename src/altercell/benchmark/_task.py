@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from altercell.errors import DataError, listing
+from altercell.models.base import TrainingMixin
 from altercell.presets import Candidate
 
 #: Arguments of ``train`` that say where and how it is shown, not what is computed.
@@ -221,6 +222,56 @@ def let_go(model: Any) -> None:
     """
     if hasattr(model, "deregister_manager") and getattr(model, "adata", None) is not None:
         model.deregister_manager(model.adata)
+
+
+def as_compared(item: str | Candidate | type, usual: Sequence[Candidate]) -> str | Candidate:
+    """Return a bare class as it is usually compared: of counts where it reads them, in the space of the data.
+
+    Parameters
+    ----------
+    item
+        The name of a preset, a candidate, or a class.
+    usual
+        Candidates, of which the first of the class is taken, under the name of the class.
+    """
+    if not isinstance(item, type):
+        return item
+    known = next((one for one in usual if one.model is item), Candidate(item.__name__, item))
+    return replace(known, name=item.__name__)
+
+
+def registered(candidate: Candidate, cells: AnnData, seed: int, labels_key: str | None) -> Any:
+    """Return a generator of a copy of cells, not trained.
+
+    Parameters
+    ----------
+    candidate
+        The model.
+    cells
+        Log data with the counts in a layer.
+    seed
+        Of the model, where the candidate has none.
+    labels_key
+        Column of the cell types; None for none.
+    """
+    cells = cells.copy()
+    extra = {"layer": "counts", "size_factor_key": "size_factor"} if candidate.counts else {}
+    candidate.model.setup_anndata(cells, labels_key=labels_key, **extra)  # type: ignore[attr-defined]
+    return candidate.model(cells, **{"seed": seed, **candidate.arguments})
+
+
+def train_registered(model: Any, candidate: Candidate, train: Mapping[str, Any]) -> Any:
+    """Train a generator; what is for gradient descent is left out for others.
+
+    Parameters
+    ----------
+    model, candidate
+        The model, and what it was made of.
+    train
+        Arguments above those of the candidate, for models that are trained by gradient descent.
+    """
+    learns = isinstance(model, TrainingMixin)
+    return trained(model, **{**(QUIET if learns else {}), **candidate.train, **(train if learns else {})})
 
 
 def as_seeds(seeds: int | Iterable[int]) -> list[int]:

@@ -10,6 +10,8 @@ from anndata import AnnData
 import altercell as ac
 from altercell import ScPerb
 from altercell.errors import DataError, GeneMismatchError, GroupError, ModelFileError
+from altercell.models.base import Request
+from altercell.models.base._ways import _moved_blocks
 
 from .conftest import KEYS, QUIET, SMALL
 
@@ -38,6 +40,27 @@ def test_a_prediction_is_the_decoded_sum_of_mean_and_step(name, source, target, 
     close(predicted.X, paper.decode(z + step))
     assert predicted.obs_names.tolist() == model.adata.obs_names[where].tolist()
     assert (predicted.obs["condition"] == target).all()
+
+
+def test_cells_are_not_made_of_a_difference_from_decoded_controls(perb, oracle, rows):
+    # The decoder has never seen a control cell: what it makes of one's own point means nothing.
+    assert perb.cell_ways == ("decoded", "transport")
+    with pytest.raises(DataError, match="cells='residual' is not among the ways"):
+        perb.predict(**ASK, cells="residual")
+    where, paper = rows(perb.adata, "control", "T"), oracle(perb.module)
+    z = paper.encode(perb.adata.X[where])[0]
+    decoded = paper.decode(z + paper.delta(CODES["stimulated"]) - paper.delta(CODES["control"]))
+    blocks = perb_means(perb, where)
+    close(blocks, decoded)
+
+
+def perb_means(model, where) -> np.ndarray:
+    """Return the cells whose mean those of ``cells="transport"`` are brought to."""
+    cells = model.cells(None, where)
+    codes = model.schema.cell_label_codes(cells.data)[cells.rows]
+    request = Request(CODES["control"], CODES["stimulated"], codes, 64, 0, "transport")
+    with model._inference(0):
+        return np.concatenate([moved for _, moved in _moved_blocks(model, cells, request, {})])
 
 
 def test_the_learned_deltas(perb, oracle):

@@ -247,9 +247,8 @@ class ScPerb(LatentModel, LatentArithmetic, ResponseModel, PairedTraining, Alter
                 step = torch.from_numpy(deltas[place[positions]]).to(z.device)
             yield self._decode(z + step, None).cpu().numpy()
 
-    def _unshifted(self, cells: Cells, request: Request, **options: Any) -> Iterator[np.ndarray]:
-        for _, batch in cells.batches(request.batch_size):
-            yield self._decode(self._encode(self._to_device(batch))[0], None).cpu().numpy()
+    # No _unshifted: the decoder is trained on perturbed cells alone, and what it makes of a control cell's own point
+    # is no control cell, so that there is no difference to add to one.
 
     def _reads_seed(self, **options: Any) -> bool:
         return options.get("weights") == "resampled"
